@@ -1,0 +1,74 @@
+//! Something a person must know: keyed, with a reason, open or resolved.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::id::{NodeId, RoundId, RoutineName};
+use crate::report::Reason;
+use crate::time::Timestamp;
+
+/// How loud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+    Emergency,
+}
+
+impl Severity {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Emergency => "emergency",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// What an alert is about; the same trouble always has the same key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AlertKey(pub String);
+
+impl fmt::Display for AlertKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+/// One raising of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    pub key: AlertKey,
+    /// Derived from key and cause; receivers dedupe on it.
+    pub id: Uuid,
+    pub severity: Severity,
+    /// What happened, in one sentence with the names of nodes and routine.
+    pub title: String,
+    #[serde(default)]
+    pub routine: Option<RoutineName>,
+    #[serde(default)]
+    pub round: Option<RoundId>,
+    #[serde(default)]
+    pub nodes: Vec<NodeId>,
+    #[serde(default)]
+    pub reason: Option<Reason>,
+    #[serde(default)]
+    pub last_good_at: Option<Timestamp>,
+    /// What to do now.
+    #[serde(default)]
+    pub fix: String,
+    #[serde(default)]
+    pub runbook: Option<String>,
+}

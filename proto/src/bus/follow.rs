@@ -1,0 +1,385 @@
+//! The task behind a log reader: a waiting pull on an ephemeral consumer, made again whenever anything about it is in doubt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
+use async_nats::jetstream::stream::ConsumerErrorKind;
+use async_nats::{Message, StatusCode, Subscriber};
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::delay::jittered;
+use super::health::BusHealth;
+use super::log::{self, LogState, timestamp, unanswered};
+use super::nats::{Nats, refusal_of};
+use super::reader::LogMessage;
+use super::told::{BusRefusal, Told};
+
+/// Messages asked for at once. The next request leaves when half of them have come, so that the server never waits.
+const PULL_MESSAGES: usize = 400;
+
+/// How long a request waits at the server before it is made again.
+const PULL_WAIT: Duration = Duration::from_secs(30);
+
+/// How often the server says "still here" while a request waits.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Nothing at all for so long, not even a heartbeat: the consumer is made again.
+const SILENCE_MAX: Duration = Duration::from_secs(12);
+
+/// Heartbeats but no message for so long: the stream is asked whether it holds something that was not delivered.
+const STALL_CHECK: Duration = Duration::from_secs(15);
+
+/// The server forgets a consumer that nobody has asked for so long.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// Shortest and longest wait before a consumer is made again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How the reading stands, for whoever waits for messages.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    /// The last state known; known before the first message.
+    pub(super) log: Option<LogState>,
+    /// Why nothing more comes at the moment.
+    pub(super) trouble: Option<Trouble>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Trouble {
+    Unreachable,
+    Refused(BusRefusal),
+}
+
+pub(super) struct Follower {
+    nats: Arc<Nats>,
+    /// The last sequence that was delivered.
+    after: u64,
+    created: Option<crate::time::Timestamp>,
+    chunks: mpsc::Sender<Vec<LogMessage>>,
+    standing: watch::Sender<Standing>,
+}
+
+/// One life of a consumer.
+struct Feed {
+    consumer: Consumer<Config>,
+    mail: Subscriber,
+    inbox: String,
+    /// Messages that were asked for and have not come.
+    outstanding: usize,
+    /// The consumer's own count; a gap in it means that a message was dropped on this side.
+    delivered: u64,
+    /// Connections at its start: after another one the server does not know it any more.
+    connects: u64,
+    health: watch::Receiver<BusHealth>,
+    last_message: Instant,
+}
+
+enum End {
+    /// Nobody reads any more.
+    Closed,
+    /// Make the consumer again, from the last delivered message.
+    Again(&'static str),
+    Refused(BusRefusal),
+}
+
+impl Follower {
+    pub(super) fn new(
+        nats: Arc<Nats>,
+        after: u64,
+        chunks: mpsc::Sender<Vec<LogMessage>>,
+    ) -> (Self, watch::Receiver<Standing>) {
+        let (standing, receiver) = watch::channel(Standing { log: None, trouble: Some(Trouble::Unreachable) });
+        (Self { nats, after, created: None, chunks, standing }, receiver)
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut attempt = 0;
+        while !self.chunks.is_closed() {
+            let before = self.after;
+            let end = match self.open().await {
+                Told::Done(feed) => self.follow(feed).await,
+                Told::Refused(refusal) => End::Refused(refusal),
+                Told::Unknown => End::Again("the bus does not answer"),
+            };
+            match end {
+                End::Closed => return,
+                End::Again(why) => {
+                    tracing::debug!(why, after = self.after, "the log's consumer is made again");
+                    self.standing.send_modify(|standing| standing.trouble = Some(Trouble::Unreachable));
+                }
+                End::Refused(refusal) => {
+                    let for_good = matches!(refusal, BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced);
+                    self.standing.send_modify(|standing| standing.trouble = Some(Trouble::Refused(refusal)));
+                    if for_good {
+                        return;
+                    }
+                }
+            }
+            // An absent bus is waited for, however long; only a present one is asked more and more seldom.
+            attempt = if self.after > before || !self.nats.is_up() { 1 } else { attempt + 1 };
+            self.pause(attempt).await;
+        }
+    }
+
+    /// Waits for the link, and then a while.
+    async fn pause(&self, attempt: u32) {
+        tokio::select! {
+            () = self.chunks.closed() => {}
+            () = async {
+                while !self.nats.wait_up(AGAIN.1).await {}
+                tokio::time::sleep(jittered(attempt, AGAIN.0, AGAIN.1)).await;
+            } => {}
+        }
+    }
+
+    /// Looks whether the log is still the same, and makes a consumer behind the last delivered message.
+    async fn open(&mut self) -> Told<Feed> {
+        // At the start the link may still be on its way.
+        if !self.nats.wait_up(AGAIN.1).await {
+            return Told::Unknown;
+        }
+        let health = self.nats.watch();
+        // The link can be up before the event that counts it has been heard.
+        let connects = health.borrow().connects.max(1);
+        let state = match self.look().await {
+            Told::Done(state) => state,
+            Told::Refused(refusal) => return Told::Refused(refusal),
+            Told::Unknown => return Told::Unknown,
+        };
+        let consumer = match self.consumer().await {
+            Told::Done(consumer) => consumer,
+            Told::Refused(refusal) => return Told::Refused(refusal),
+            Told::Unknown => return Told::Unknown,
+        };
+        let inbox = self.nats.new_inbox();
+        let Some(mail) = self.nats.subscribe(inbox.clone()).await else {
+            return Told::Unknown;
+        };
+        self.standing.send_replace(Standing { log: Some(state), trouble: None });
+        let last_message = Instant::now();
+        Told::Done(Feed { consumer, mail, inbox, outstanding: 0, delivered: 0, connects, health, last_message })
+    }
+
+    /// The log's state, unless it is another log or has lost what was delivered.
+    async fn look(&mut self) -> Told<LogState> {
+        let state = match log::info(&self.nats).await {
+            Told::Done(info) => info.state,
+            Told::Refused(refusal) => return Told::Refused(refusal),
+            Told::Unknown => return Told::Unknown,
+        };
+        if *self.created.get_or_insert(state.created) != state.created {
+            return Told::Refused(BusRefusal::LogReplaced);
+        }
+        if state.last_seq < self.after {
+            return Told::Refused(BusRefusal::LogRewound { after: self.after, last_seq: state.last_seq });
+        }
+        Told::Done(state)
+    }
+
+    async fn consumer(&self) -> Told<Consumer<Config>> {
+        let name = self.nats.stream_name();
+        let config = Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.after + 1 },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: FORGET_AFTER,
+            memory_storage: true,
+            num_replicas: 1,
+            ..Config::default()
+        };
+        match self.nats.managed(self.nats.jetstream.create_consumer_on_stream(config, &name)).await {
+            Told::Done(Ok(consumer)) => Told::Done(consumer),
+            Told::Done(Err(error)) => match error.kind() {
+                ConsumerErrorKind::JetStream(server) => Told::Refused(refusal_of(&server, &name)),
+                ConsumerErrorKind::TimedOut
+                | ConsumerErrorKind::Request
+                | ConsumerErrorKind::InvalidConsumerType
+                | ConsumerErrorKind::InvalidName
+                | ConsumerErrorKind::Other => unanswered(&error),
+            },
+            Told::Refused(refusal) => Told::Refused(refusal),
+            Told::Unknown => Told::Unknown,
+        }
+    }
+
+    async fn follow(&mut self, mut feed: Feed) -> End {
+        loop {
+            if feed.outstanding < PULL_MESSAGES / 2 && !feed.pull().await {
+                return End::Again("the request for messages did not leave");
+            }
+            let first = tokio::select! {
+                biased;
+                message = feed.mail.next() => message,
+                () = another_connection(&mut feed.health, feed.connects) => return End::Again("the connection is another one"),
+                () = self.chunks.closed() => return End::Closed,
+                () = tokio::time::sleep(SILENCE_MAX) => return End::Again("not even a heartbeat came"),
+            };
+            let (chunk, end) = self.gather(&mut feed, first);
+            if !chunk.is_empty() {
+                feed.last_message = Instant::now();
+                if feed.outstanding < PULL_MESSAGES / 2 && !feed.pull().await {
+                    tracing::debug!("the request for further messages did not leave");
+                }
+                if self.chunks.send(chunk).await.is_err() {
+                    return End::Closed;
+                }
+            } else if feed.last_message.elapsed() > STALL_CHECK {
+                feed.last_message = Instant::now();
+                match self.look().await {
+                    Told::Done(state) if state.last_seq > self.after => return End::Again("the delivery stands still"),
+                    Told::Done(state) => self.standing.send_modify(|standing| standing.log = Some(state)),
+                    Told::Refused(refusal) => return End::Refused(refusal),
+                    Told::Unknown => return End::Again("the log does not answer"),
+                }
+            }
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    /// Takes what lies ready, at most one pull's worth.
+    fn gather(&mut self, feed: &mut Feed, first: Option<Message>) -> (Vec<LogMessage>, Option<End>) {
+        let mut chunk = Vec::new();
+        let mut next = first;
+        let mut pending = 0;
+        let end = loop {
+            let Some(message) = next else {
+                break Some(End::Again("the subscription ended"));
+            };
+            match feed.take(message) {
+                Taken::Entry(entry, behind) => {
+                    pending = behind;
+                    if entry.seq > self.after {
+                        self.after = entry.seq;
+                        chunk.push(entry);
+                    }
+                }
+                Taken::Nothing => {}
+                Taken::Broken(why) => break Some(End::Again(why)),
+            }
+            if chunk.len() >= PULL_MESSAGES {
+                break None;
+            }
+            match tokio::task::unconstrained(feed.mail.next()).now_or_never() {
+                Some(message) => next = message,
+                None => break None,
+            }
+        };
+        if !chunk.is_empty() {
+            self.advance(self.after + pending);
+        }
+        (chunk, end)
+    }
+
+    fn advance(&self, last_seq: u64) {
+        self.standing.send_if_modified(|standing| {
+            if let Some(log) = &mut standing.log {
+                log.last_seq = log.last_seq.max(last_seq);
+            }
+            false
+        });
+    }
+}
+
+enum Taken {
+    /// With the number of messages that the consumer still holds behind it.
+    Entry(LogMessage, u64),
+    Nothing,
+    Broken(&'static str),
+}
+
+impl Feed {
+    async fn pull(&mut self) -> bool {
+        let request = BatchConfig {
+            batch: PULL_MESSAGES,
+            expires: Some(PULL_WAIT),
+            idle_heartbeat: HEARTBEAT,
+            ..BatchConfig::default()
+        };
+        let sent = self.consumer.request_batch(request, self.inbox.clone().into());
+        let left = matches!(tokio::time::timeout(super::nats::API_MAX, sent).await, Ok(Ok(())));
+        if left {
+            self.outstanding += PULL_MESSAGES;
+        }
+        left
+    }
+
+    fn take(&mut self, message: Message) -> Taken {
+        match message.status {
+            Some(StatusCode::IDLE_HEARTBEAT) => return Taken::Nothing,
+            Some(_) => return self.take_status(&message),
+            None => {}
+        }
+        let Some(place) = message.reply.as_deref().and_then(Place::read) else {
+            return Taken::Broken("a message without a place in the log");
+        };
+        if place.delivery != self.delivered + 1 {
+            return Taken::Broken("a message was dropped on the way");
+        }
+        self.delivered = place.delivery;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let subject = message.subject.to_string();
+        let time = timestamp(i128::from(place.nanoseconds));
+        Taken::Entry(LogMessage { seq: place.seq, subject, payload: message.payload, time }, place.pending)
+    }
+
+    /// A request that ended tells how much of it is left; every other word of the server ends this consumer.
+    fn take_status(&mut self, message: &Message) -> Taken {
+        let left = message.headers.as_ref().and_then(|headers| headers.get(PENDING_HEADER));
+        match left.and_then(|left| left.as_str().parse::<usize>().ok()) {
+            Some(left) => {
+                self.outstanding = self.outstanding.saturating_sub(left);
+                Taken::Nothing
+            }
+            None => Taken::Broken("the server ended the request"),
+        }
+    }
+}
+
+/// Returns when there have been more connections than `connects`.
+async fn another_connection(health: &mut watch::Receiver<BusHealth>, connects: u64) {
+    while health.changed().await.is_ok() {
+        if health.borrow_and_update().connects > connects {
+            return;
+        }
+    }
+}
+
+const PENDING_HEADER: &str = "Nats-Pending-Messages";
+
+/// What the server writes into a delivered message's reply subject.
+struct Place {
+    seq: u64,
+    delivery: u64,
+    nanoseconds: i64,
+    pending: u64,
+}
+
+impl Place {
+    /// Nine tokens, or from eleven on with the domain and the account before them; see ADR-15 of the server's project.
+    fn read(reply: &str) -> Option<Self> {
+        let tokens: Vec<&str> = reply.split('.').collect();
+        let first = if tokens.len() >= 11 { 7 } else { 5 };
+        let number = |offset: usize| tokens.get(first + offset)?.parse::<u64>().ok();
+        let nanoseconds = i64::try_from(number(2)?).ok()?;
+        Some(Self { seq: number(0)?, delivery: number(1)?, nanoseconds, pending: number(3)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_place_are_read() {
+        let short = Place::read("$JS.ACK.LF_home.c1.1.17.4.1700000000000000000.9").unwrap();
+        assert_eq!((short.seq, short.delivery, short.pending), (17, 4, 9));
+        let long = Place::read("$JS.ACK.dom.acc.LF_home.c1.1.17.4.1700000000000000000.9.tok").unwrap();
+        assert_eq!((long.seq, long.delivery, long.nanoseconds), (17, 4, 1_700_000_000_000_000_000));
+        assert!(Place::read("_INBOX.x").is_none());
+    }
+}

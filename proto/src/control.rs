@@ -1,0 +1,130 @@
+//! What an operator asks of the coordinator, and the answers. Lists are paged; acts name who asks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{NodeId, RoundId, RoutineName, RunId};
+use crate::limit::LimitName;
+use crate::report::{Outcome, TaskKind};
+use crate::view::{
+    AlertView, LimitView, LogView, NodeView, Page, RoundDetail, RoundView, RoutineView, RunDetail, RunView, StatusView,
+};
+
+pub const REQUEST_KIND: &str = "request";
+pub const REPLY_KIND: &str = "reply";
+
+/// Rows a list answers at most.
+pub const PAGE_ROWS_MAX: u32 = 100;
+
+/// One request; the subject's verb is [`Request::verb`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Status,
+    Rounds { routine: Option<RoutineName>, open: Option<bool>, paging: Paging },
+    Round { id: RoundId },
+    Runs { filter: RunFilter, paging: Paging },
+    Run { id: RunId },
+    Nodes { paging: Paging },
+    Node { id: NodeId },
+    Routines,
+    Routine { name: RoutineName },
+    Alerts { all: bool, paging: Paging },
+    Alert { key: String },
+    Limits,
+    Logs { run: RunId, offset: u64 },
+    Start { routine: RoutineName, nodes: Vec<NodeId>, task: TaskKind, by: String, request: uuid::Uuid },
+    Cancel { id: uuid::Uuid, by: String },
+    Retry { id: uuid::Uuid, by: String, request: uuid::Uuid },
+    Retire { node: NodeId, by: String },
+    SetLimit { name: LimitName, value: u32, by: String },
+}
+
+impl Request {
+    /// The last token of the request's subject.
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Rounds { .. } => "rounds",
+            Self::Round { .. } => "round",
+            Self::Runs { .. } => "runs",
+            Self::Run { .. } => "run",
+            Self::Nodes { .. } => "nodes",
+            Self::Node { .. } => "node",
+            Self::Routines => "routines",
+            Self::Routine { .. } => "routine",
+            Self::Alerts { .. } => "alerts",
+            Self::Alert { .. } => "alert",
+            Self::Limits => "limits",
+            Self::Logs { .. } => "logs",
+            Self::Start { .. } => "start",
+            Self::Cancel { .. } => "cancel",
+            Self::Retry { .. } => "retry",
+            Self::Retire { .. } => "retire",
+            Self::SetLimit { .. } => "set_limit",
+        }
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paging {
+    /// Rows wanted; [`PAGE_ROWS_MAX`] at most.
+    #[serde(default)]
+    pub rows: Option<u32>,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// Which runs; every given condition holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFilter {
+    #[serde(default)]
+    pub node: Option<NodeId>,
+    #[serde(default)]
+    pub routine: Option<RoutineName>,
+    #[serde(default)]
+    pub round: Option<RoundId>,
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+    /// Only runs that have not ended, or only those that have.
+    #[serde(default)]
+    pub ended: Option<bool>,
+}
+
+/// The coordinator's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, between the socket and the view")]
+pub enum Reply {
+    Status(StatusView),
+    Rounds(Page<RoundView>),
+    Round(RoundDetail),
+    Runs(Page<RunView>),
+    Run(RunDetail),
+    Nodes(Page<NodeView>),
+    Node(NodeView),
+    Routines(Vec<RoutineView>),
+    Routine(RoutineView),
+    Alerts(Page<AlertView>),
+    Alert(AlertView),
+    Limits(Vec<LimitView>),
+    Logs(LogView),
+    /// The round that an act opened.
+    Opened {
+        round: RoundId,
+    },
+    /// The act stands in the log.
+    Done {
+        message: String,
+    },
+    Refused(Problem),
+}
+
+/// What happened, why, and what to do now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    pub what: String,
+    pub why: String,
+    pub fix: String,
+}

@@ -1,0 +1,250 @@
+//! What a coordinator decided. A decision counts from the moment it stands in the log, not before.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::kinds;
+use crate::id::{CommandId, Holder, NodeId, RepositoryId, RoundId, RoutineName, RunId};
+use crate::plan::RepositoryLock;
+use crate::report::{Reason, TaskKind};
+use crate::time::{Duration, Timestamp};
+use crate::verdict::{Rule, Verdict};
+
+pub use crate::envelope::Epoch;
+
+/// One entry of the log, written by a coordinator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CoordinatorFact {
+    LeaderClaimed(LeaderClaimed),
+    RoundOpened(RoundOpened),
+    Dispatched(Dispatched),
+    Answered(Answered),
+    CancelAsked(CancelAsked),
+    RunLost(RunLost),
+    WitnessAsked(WitnessAsked),
+    RoundConcluded(RoundConcluded),
+    AlertRaised(AlertRaised),
+    AlertResolved(AlertResolved),
+    AlertDelivered(AlertDelivered),
+    LimitSet(LimitSet),
+    NodeRetired(NodeRetired),
+}
+
+kinds!(CoordinatorFact {
+    LeaderClaimed = "leader_claimed",
+    RoundOpened = "round_opened",
+    Dispatched = "dispatched",
+    Answered = "answered",
+    CancelAsked = "cancel_asked",
+    RunLost = "run_lost",
+    WitnessAsked = "witness_asked",
+    RoundConcluded = "round_concluded",
+    AlertRaised = "alert_raised",
+    AlertResolved = "alert_resolved",
+    AlertDelivered = "alert_delivered",
+    LimitSet = "limit_set",
+    NodeRetired = "node_retired",
+});
+
+/// A coordinator wants to lead. The fold accepts the first claim of a term.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderClaimed {
+    pub epoch: Epoch,
+    pub holder: Holder,
+}
+
+/// A round begins; who is expected is frozen here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundOpened {
+    pub epoch: Epoch,
+    pub round: RoundId,
+    pub routine: RoutineName,
+    pub task: TaskKind,
+    #[serde(default)]
+    pub slot: Option<Timestamp>,
+    pub opened_at: Timestamp,
+    /// Until when runs should have started; counted from the slot.
+    pub start_by: Timestamp,
+    /// When the round ends, whoever is missing; counted from the slot.
+    pub deadline: Timestamp,
+    pub rule: Rule,
+    /// At most [`EXPECTED_PER_FACT_MAX`]; a larger round is opened by several facts.
+    pub expected: Vec<ExpectedRun>,
+    pub opened_by: OpenedBy,
+    /// Which of `parts` this is, from 0. The round is open once its last part stands in the log.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
+    /// How many facts open this round; 0 and 1 both mean this one alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parts: u32,
+}
+
+/// Why a round was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenedBy {
+    Slot,
+    Operator,
+    /// A run that failed is tried again as a round of its own.
+    Retry {
+        of: RunId,
+    },
+    /// A node ran by itself before any coordinator opened the round.
+    Node,
+}
+
+/// One node's part of a round, as frozen at its opening.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedRun {
+    pub node: NodeId,
+    pub run: RunId,
+    pub plan_hash: String,
+    #[serde(default)]
+    pub repository: Option<RepositoryId>,
+    pub lock: RepositoryLock,
+    #[serde(default)]
+    pub storage: Option<String>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub priority: i32,
+}
+
+/// A run got its permits. The command follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispatched {
+    pub epoch: Epoch,
+    pub run: RunId,
+    pub node: NodeId,
+    pub command: CommandId,
+    /// How often this run has been dispatched, from 1.
+    pub dispatch: u32,
+    /// The command must not be obeyed after this.
+    pub not_after: Timestamp,
+}
+
+/// What a node answered to a dispatch. Silence is not an answer and is not logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    pub epoch: Epoch,
+    pub run: RunId,
+    pub command: CommandId,
+    /// Absent where the node took the run on.
+    #[serde(default)]
+    pub refused: Option<Reason>,
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Somebody wants a run to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelAsked {
+    pub epoch: Epoch,
+    pub run: RunId,
+    pub command: CommandId,
+    /// Who asked, as the tool gave it.
+    pub by: String,
+}
+
+/// Neither node nor progress was heard of until the round's end. A late result wins over this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLost {
+    pub epoch: Epoch,
+    pub run: RunId,
+    pub reason: Reason,
+}
+
+/// A node is asked to look at a repository for its neighbours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessAsked {
+    pub epoch: Epoch,
+    pub round: RoundId,
+    pub repository: RepositoryId,
+    pub witness: NodeId,
+    pub command: CommandId,
+    pub runs: Vec<RunId>,
+    pub asked_at: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// The one and final judgement about a round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundConcluded {
+    pub epoch: Epoch,
+    pub round: RoundId,
+    pub concluded_at: Timestamp,
+    /// With the standings of at most [`STANDINGS_PER_FACT_MAX`] nodes; a larger verdict is spread over several facts.
+    pub verdict: Verdict,
+    /// Which of `parts` this is, from 0. The verdict falls with its last part.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
+    /// How many facts make this verdict; 0 and 1 both mean this one alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parts: u32,
+}
+
+/// A person must know something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRaised {
+    pub epoch: Epoch,
+    pub alert: crate::alert::Alert,
+    pub raised_at: Timestamp,
+}
+
+/// What the alert said is no longer so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertResolved {
+    pub epoch: Epoch,
+    pub key: crate::alert::AlertKey,
+    /// Which raising this resolves: the alert's own id.
+    pub id: uuid::Uuid,
+    pub resolved_at: Timestamp,
+    pub why: String,
+}
+
+/// How the delivery of one notice to one sink ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertDelivered {
+    pub epoch: Epoch,
+    pub id: uuid::Uuid,
+    pub sink: String,
+    /// Whether the notice said "raised" or "resolved".
+    pub resolved: bool,
+    pub attempts: u32,
+    /// Absent where the sink took it.
+    #[serde(default)]
+    pub error: Option<String>,
+    pub at: Timestamp,
+}
+
+/// A limit has another size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitSet {
+    pub epoch: Epoch,
+    pub name: crate::limit::LimitName,
+    pub value: u32,
+    pub by: String,
+}
+
+/// A node is gone for good: later rounds do not expect it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRetired {
+    pub epoch: Epoch,
+    pub node: NodeId,
+    pub by: String,
+}
+
+/// Expected runs in one fact at most; fewer where their labels are long, for a fact has to fit into its longest length.
+pub const EXPECTED_PER_FACT_MAX: usize = 200;
+
+/// Standings in one fact at most.
+pub const STANDINGS_PER_FACT_MAX: usize = 200;
+
+/// How long a command may wait on its way before it must not be obeyed.
+pub const COMMAND_LIFE: Duration = Duration::from_secs(30);
+
+/// The common case is one part, and it takes no bytes.
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}

@@ -1,0 +1,25 @@
+//! The language of the mesh. Every word that travels is defined here, and nothing here looks at a clock, a disk or a socket;
+//! the one exception, the door to the bus, stands behind the feature `bus`.
+
+pub mod alert;
+#[cfg(feature = "bus")]
+pub mod bus;
+pub mod calendar;
+pub mod codec;
+pub mod command;
+pub mod control;
+pub mod envelope;
+pub mod fact;
+pub mod file;
+pub mod id;
+pub mod limit;
+pub mod live;
+pub mod plan;
+mod reason;
+pub mod report;
+pub mod retention;
+pub mod subject;
+pub mod time;
+pub mod verdict;
+pub mod version;
+pub mod view;

@@ -1,0 +1,90 @@
+//! Messages that may be lost: beats, beacons, synchronisation, progress. Each repeats, so nothing depends on one of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::{Epoch, Position};
+use crate::id::{Holder, Incarnation, NodeId, RunId};
+use crate::report::{Progress, Vitals};
+use crate::time::{Duration, Timestamp};
+
+pub const BEAT_KIND: &str = "beat";
+pub const BEACON_KIND: &str = "beacon";
+pub const SYNC_KIND: &str = "sync";
+pub const PROGRESS_KIND: &str = "progress";
+pub const OUTPUT_KIND: &str = "output";
+
+/// How often an agent sends a beat.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A node is silent after this many missed beats.
+pub const BEATS_MISSED_MAX: u32 = 3;
+
+/// How often the leader sends a beacon.
+pub const BEACON_INTERVAL: Duration = Duration::from_secs(2);
+
+/// An agent that has heard no beacon for so long acts on its own.
+pub const BEACON_FRESH: Duration = Duration::from_secs(60);
+
+/// "I am here": an agent's condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beat {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    pub version: String,
+    /// The next sequence this agent will write: what is missing below it is a hole.
+    pub next_seq: u64,
+    /// Facts that no coordinator has confirmed yet.
+    pub outbox: u64,
+    pub vitals: Vitals,
+    /// Runs that are alive on this node at this moment.
+    pub live: Vec<LiveRun>,
+    /// Why the node does not want to start anything now: battery, load, space.
+    #[serde(default)]
+    pub paused: Option<String>,
+    pub sent_at: Timestamp,
+}
+
+/// A run that is alive, and how long ago it last moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveRun {
+    pub run: RunId,
+    pub idle_ms: u64,
+    #[serde(default)]
+    pub progress: Option<Progress>,
+}
+
+/// "I lead": sent by the leader only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beacon {
+    pub holder: Holder,
+    pub epoch: Epoch,
+    pub position: Position,
+    pub sent_at: Timestamp,
+}
+
+/// From the leader to one agent: what is safe, what is missing, what waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    pub epoch: Epoch,
+    pub incarnation: Incarnation,
+    /// Every fact below this sequence is in a durable ledger.
+    pub durable_below: u64,
+    /// Send again from here: something is missing.
+    #[serde(default)]
+    pub resend_from: Option<u64>,
+    /// Runs of this node that stand in the leader's queue; it need not start them itself. At most 100.
+    #[serde(default)]
+    pub queued: Vec<RunId>,
+    /// True where the coordinator knows no plans of this incarnation and wants them announced.
+    #[serde(default)]
+    pub announce: bool,
+}
+
+/// Lines a run printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    pub run: RunId,
+    /// Offset of `text` in the run's log, in bytes.
+    pub offset: u64,
+    pub text: String,
+}
