@@ -1,0 +1,99 @@
+//! What this node's files define: each plan with its target and zone, and the files that could not be read.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use landfall_proto::fact::agent::{BrokenPlan, PlanAnnouncement, PlansAnnounced};
+use landfall_proto::id::{RepositoryId, RoutineName, TargetName};
+use landfall_proto::plan::{DriverName, Plan, Target};
+
+use super::memory::RepositoryMemory;
+
+/// All plans of this node at one moment. A run keeps the entry it began with, whatever the files say later.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Catalog {
+    pub plans: BTreeMap<RoutineName, CatalogEntry>,
+    pub broken: Vec<BrokenPlan>,
+}
+
+/// One plan that can run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogEntry {
+    pub plan: Plan,
+    pub target: Target,
+    /// The schedule's zone, resolved.
+    pub zone: TimeZone,
+}
+
+/// Longest error of a broken plan that is announced, in bytes.
+const BROKEN_BYTES_MAX: usize = 500;
+
+impl Catalog {
+    /// What the mesh has to know. `repositories` holds what has been read from destinations so far.
+    pub(super) fn announcement(&self, repositories: &BTreeMap<TargetName, RepositoryMemory>) -> PlansAnnounced {
+        let plans = self.plans.values().map(|entry| entry.announcement(repositories)).collect();
+        let broken = self
+            .broken
+            .iter()
+            .map(|broken| BrokenPlan { file: broken.file.clone(), error: clip(&broken.error, BROKEN_BYTES_MAX) })
+            .collect();
+        PlansAnnounced { plans, broken }
+    }
+
+    /// A plan whose target holds this repository and can be listed for others.
+    pub(super) fn witness_of(
+        &self,
+        repository: &RepositoryId,
+        known: &BTreeMap<TargetName, RepositoryMemory>,
+    ) -> Option<&CatalogEntry> {
+        self.plans.values().find(|entry| entry.can_witness() && entry.repository(known) == Some(repository))
+    }
+}
+
+impl CatalogEntry {
+    /// The destination's own id, where it has been read under the target's present definition.
+    pub(super) fn repository<'a>(&self, known: &'a BTreeMap<TargetName, RepositoryMemory>) -> Option<&'a RepositoryId> {
+        let memory = known.get(&self.target.name)?;
+        (memory.location == self.target.location).then_some(&memory.id)
+    }
+
+    fn can_witness(&self) -> bool {
+        match self.plan.driver {
+            DriverName::Rustic => true,
+            DriverName::Command => false,
+        }
+    }
+
+    fn announcement(&self, repositories: &BTreeMap<TargetName, RepositoryMemory>) -> PlanAnnouncement {
+        let plan = &self.plan;
+        let repository = self.repository(repositories).cloned();
+        PlanAnnouncement {
+            routine: plan.name.clone(),
+            hash: plan.hash(),
+            driver: plan.driver.as_str().to_owned(),
+            target: plan.target.clone(),
+            can_witness: self.can_witness() && repository.is_some(),
+            repository,
+            lock: plan.lock(),
+            calendar: plan.schedule.as_ref().map(|schedule| schedule.calendar.to_string()),
+            zone: plan.zone().to_owned(),
+            start_within: plan.deadlines.start_within,
+            finish_within: plan.deadlines.finish_within,
+            stall_after: plan.deadlines.stall_after,
+            rpo: plan.rpo,
+            labels: plan.labels.clone(),
+            guards: plan.guards,
+            storage: self.target.storage.clone(),
+            priority: plan.priority,
+        }
+    }
+}
+
+/// The longest beginning of `text` that has at most `max` bytes and ends at a character.
+pub(super) fn clip(text: &str, max: usize) -> String {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

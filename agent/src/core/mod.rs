@@ -1,0 +1,23 @@
+//! What the agent decides: pure values in, values out. Nothing here looks at a clock, a disk, a socket or a dice.
+
+mod catalog;
+mod command;
+mod epoch;
+mod limits;
+mod memory;
+mod outcome;
+mod runs;
+mod schedule;
+mod start;
+mod step;
+
+pub use catalog::{Catalog, CatalogEntry};
+pub use epoch::Fence;
+pub use limits::{PauseRules, pause_reason};
+pub use memory::{Change, FollowUp, Memory, RepositoryMemory, RoutineMemory, Sample};
+pub use runs::{Ended, Journal, Record};
+pub use schedule::{Due, Leader, Missed, Turn, TurnAsk, due, turn};
+pub use step::{Agent, Alarm, Ask, Effect, Found, Input, Live, Report, Rules, Start, Step, Ticket, WitnessTask, step};
+
+#[cfg(test)]
+mod tests;

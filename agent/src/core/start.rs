@@ -1,0 +1,270 @@
+//! What starts by itself: what was interrupted, the check after a backup, and each slot whose turn has come.
+
+use landfall_proto::fact::agent::{RunAbout, RunFinished, RunStarted, SlotMissed};
+use landfall_proto::id::{RoundId, RoutineName, RunId};
+use landfall_proto::report::{Outcome, Reason, RunReport, Statistics, TaskKind, Trigger, Unread};
+use landfall_proto::time::{Duration, Timestamp, after};
+
+use super::catalog::CatalogEntry;
+use super::limits::has_room;
+use super::memory::Change;
+use super::runs::{Ended, Record};
+use super::schedule::{Missed, Turn, TurnAsk, due, turn};
+use super::step::{Agent, Alarm, Effect, Live, Start, Step};
+
+/// A slot that has come and is not decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) slot: Timestamp,
+    /// Whether it waits for the leader, who then answers for it.
+    pub(super) for_leader: bool,
+}
+
+/// A run that ends without having been started, or without being started again.
+struct Unstarted {
+    about: RunAbout,
+    attempt: u32,
+    begun_at: Timestamp,
+    outcome: Outcome,
+    reason: Reason,
+    message: String,
+}
+
+/// A slot considered further ahead than this was considered before the clock was set back.
+const CLOCK_JUMP: Duration = Duration::from_secs(300);
+
+/// A run that the agent's end interrupted so often is not taken up again: it may be what ends the agent.
+const INTERRUPTED_MAX: u32 = 5;
+
+/// Starts whatever is due and fits, and notes when to look again.
+pub(super) fn start_what_is_due(agent: &mut Agent, now: Timestamp, out: &mut Step) {
+    if agent.is_draining {
+        return;
+    }
+    take_up_interrupted(agent, now, out);
+    start_follow_ups(agent, now, out);
+    if agent.rules.keeps_schedule {
+        let mut scheduled: Vec<(i32, RoutineName)> =
+            agent.catalog.plans.values().map(|entry| (-entry.plan.priority, entry.plan.name.clone())).collect();
+        scheduled.sort();
+        for (_, name) in scheduled {
+            consider(agent, now, &name, out);
+        }
+    }
+}
+
+/// Writes a run down and starts it.
+pub(super) fn begin(
+    agent: &mut Agent,
+    now: Timestamp,
+    about: RunAbout,
+    entry: CatalogEntry,
+    attempt: u32,
+    begun_at: Timestamp,
+    out: &mut Step,
+) {
+    let record = Record { about: about.clone(), attempt, begun_at, ended: None };
+    agent.change(Change::Run(about.run, record), out);
+    agent.begun.insert(about.routine.clone());
+    let memory = agent.routine(&about.routine);
+    let parts = entry.plan.check.and_then(|check| check.data_parts).filter(|_| about.task == TaskKind::Check);
+    let live = Live {
+        about: about.clone(),
+        attempt,
+        target: entry.target.name.clone(),
+        location: entry.target.location.clone(),
+        started_at: now,
+        moved_at: now,
+        phase: None,
+        progress: None,
+        milestone: 0,
+        is_stopping: false,
+    };
+    agent.live.insert(about.run, live);
+    out.fact(RunStarted { about: about.clone(), started_at: now, attempt });
+    let data_part = parts.and_then(|parts| Some((memory.parts_checked.checked_rem(parts)? + 1, parts)));
+    out.effects.push(Effect::Start(Box::new(Start {
+        about,
+        attempt,
+        begun_at,
+        entry,
+        history: memory.history,
+        data_part,
+    })));
+}
+
+fn end_unstarted(agent: &mut Agent, now: Timestamp, unstarted: Unstarted, out: &mut Step) {
+    let Unstarted { about, attempt, begun_at, outcome, reason, message } = unstarted;
+    let report = RunReport {
+        outcome,
+        reason,
+        message: message.clone(),
+        started_at: begun_at,
+        finished_at: now,
+        attempts: attempt,
+        exit: None,
+        statistics: Statistics::default(),
+        evidence: None,
+        unread: Unread::default(),
+        findings: Vec::new(),
+        tail: String::new(),
+    };
+    let record = Record { about: about.clone(), attempt, begun_at, ended: Some(Ended { outcome, at: now }) };
+    agent.change(Change::Run(about.run, record), out);
+    out.fact(RunFinished { about: about.clone(), report: report.clone() });
+    out.effects.push(Effect::Record { about: about.clone(), attempt, report: Box::new(report) });
+    if outcome == Outcome::Failed {
+        out.effects.push(Effect::Alarm(Alarm::RunFailed { about, outcome, reason, message }));
+    }
+}
+
+fn take_up_interrupted(agent: &mut Agent, now: Timestamp, out: &mut Step) {
+    for (about, attempt, begun_at) in std::mem::take(&mut agent.interrupted) {
+        let entry = agent.catalog.plans.get(&about.routine).cloned();
+        let too_late = |entry: &CatalogEntry| {
+            now > after(about.slot.unwrap_or(begun_at).max(begun_at), entry.plan.deadlines.finish_within)
+        };
+        match entry {
+            Some(entry) if agent.rules.keeps_schedule && !too_late(&entry) && attempt < INTERRUPTED_MAX => {
+                if has_room(agent.live.len(), agent.rules.parallel) {
+                    begin(agent, now, about, entry, attempt + 1, begun_at, out);
+                } else {
+                    agent.interrupted.push((about, attempt, begun_at));
+                }
+            }
+            Some(_) | None => {
+                let message = format!("The agent ended during attempt {attempt}, and the run is not taken up again.");
+                let (outcome, reason) = (Outcome::Failed, Reason::Interrupted);
+                end_unstarted(agent, now, Unstarted { about, attempt, begun_at, outcome, reason, message }, out);
+            }
+        }
+    }
+}
+
+fn start_follow_ups(agent: &mut Agent, now: Timestamp, out: &mut Step) {
+    let is_ours = |name: &RoutineName| agent.rules.keeps_schedule || agent.begun.contains(name);
+    let due: Vec<RoutineName> = agent
+        .memory
+        .routines
+        .iter()
+        .filter(|(name, memory)| memory.follow_up.is_some() && is_ours(name))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for routine in due {
+        if !has_room(agent.live.len(), agent.rules.parallel) || agent.pause.is_some() {
+            return;
+        }
+        let mut memory = agent.routine(&routine);
+        let Some(follow_up) = memory.follow_up.take() else { continue };
+        let Some(entry) = agent.catalog.plans.get(&routine).cloned() else { continue };
+        agent.change(Change::Routine(routine.clone(), memory), out);
+        let about = about(agent, &entry, follow_up.round, follow_up.slot, TaskKind::Check);
+        if !agent.memory.journal.knows(about.run) {
+            begin(agent, now, about, entry, 1, now, out);
+        }
+    }
+}
+
+fn about(agent: &Agent, entry: &CatalogEntry, round: RoundId, slot: Option<Timestamp>, task: TaskKind) -> RunAbout {
+    RunAbout {
+        run: RunId::of(round, &agent.rules.node, task),
+        round,
+        routine: entry.plan.name.clone(),
+        slot,
+        task,
+        trigger: Trigger::Autonomous,
+        plan_hash: entry.plan.hash(),
+        repository: entry.repository(&agent.memory.repositories).cloned(),
+    }
+}
+
+/// Decides on the slots of one plan that have come, one way or the other.
+fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut Step) {
+    let Some(entry) = agent.catalog.plans.get(routine).cloned() else { return };
+    let Some(schedule) = entry.plan.schedule.clone() else { return };
+    let Some(mut considered) =
+        agent.routine(routine).considered.filter(|considered| *considered <= after(now, CLOCK_JUMP))
+    else {
+        settle(agent, routine, now, out);
+        return wake_at_next(&entry, now, out);
+    };
+    if let Some(waiting) = agent.waiting.get(routine).copied()
+        && waiting.for_leader
+        && schedule.calendar.next_after(waiting.slot, &entry.zone).is_some_and(|next| next <= now)
+    {
+        // The leader holds the older slot in its queue and answers for it.
+        settle(agent, routine, waiting.slot, out);
+        considered = waiting.slot;
+    }
+    if let Some(due) = due(&schedule.calendar, &entry.zone, considered, now) {
+        if let Some(missed) = due.missed {
+            miss(agent, routine, missed, out);
+        }
+        decide(agent, now, &entry, due.slot, schedule.catch_up, out);
+    }
+    wake_at_next(&entry, now, out);
+}
+
+fn wake_at_next(entry: &CatalogEntry, now: Timestamp, out: &mut Step) {
+    let next = entry.plan.schedule.as_ref().and_then(|schedule| schedule.calendar.next_after(now, &entry.zone));
+    if let Some(next) = next {
+        out.wake(next);
+    }
+}
+
+fn decide(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timestamp, catch_up: bool, out: &mut Step) {
+    let routine = &entry.plan.name;
+    let round = RoundId::of_slot(&agent.rules.cluster, routine, slot);
+    let about = about(agent, entry, round, Some(slot), TaskKind::Backup);
+    if agent.memory.journal.knows(about.run) {
+        return settle(agent, routine, slot, out);
+    }
+    let ask = TurnAsk {
+        now,
+        slot,
+        run: about.run,
+        start_within: entry.plan.deadlines.start_within,
+        catch_up,
+        was_waiting: agent.waiting.get(routine).is_some_and(|waiting| waiting.slot == slot),
+        leader: agent.rules.has_bus.then_some(&agent.leader),
+        patience: agent.rules.leader_patience,
+    };
+    match turn(&ask) {
+        Turn::Wait { until } => {
+            agent.waiting.insert(routine.clone(), Waiting { slot, for_leader: true });
+            out.wake(until);
+        }
+        Turn::Pass => miss(agent, routine, Missed { first: slot, last: slot, count: 1 }, out),
+        Turn::Start if overlaps(agent, routine) => {
+            settle(agent, routine, slot, out);
+            let message = "The previous backup of this plan is still under way.".to_owned();
+            let (outcome, reason) = (Outcome::Skipped, Reason::Overlap);
+            end_unstarted(agent, now, Unstarted { about, attempt: 0, begun_at: now, outcome, reason, message }, out);
+        }
+        Turn::Start if agent.pause.is_some() || !has_room(agent.live.len(), agent.rules.parallel) => {
+            agent.waiting.insert(routine.clone(), Waiting { slot, for_leader: false });
+        }
+        Turn::Start => {
+            settle(agent, routine, slot, out);
+            begin(agent, now, about, entry.clone(), 1, now, out);
+        }
+    }
+}
+
+fn overlaps(agent: &Agent, routine: &RoutineName) -> bool {
+    agent.live.values().any(|live| live.about.routine == *routine && live.about.task == TaskKind::Backup)
+}
+
+fn miss(agent: &mut Agent, routine: &RoutineName, missed: Missed, out: &mut Step) {
+    settle(agent, routine, missed.last, out);
+    let Missed { first, last, count } = missed;
+    out.fact(SlotMissed { routine: routine.clone(), first, last, count });
+}
+
+/// Every slot up to here is decided.
+fn settle(agent: &mut Agent, routine: &RoutineName, slot: Timestamp, out: &mut Step) {
+    agent.waiting.remove(routine);
+    let mut memory = agent.routine(routine);
+    memory.considered = Some(slot);
+    agent.change(Change::Routine(routine.clone(), memory), out);
+}

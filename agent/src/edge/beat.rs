@@ -1,0 +1,69 @@
+//! "I am here", every five seconds, from a task of its own: a slow disk does not make a node look dead.
+
+use landfall_proto::id::{Incarnation, RunId};
+use landfall_proto::live::{BEAT_INTERVAL, BEAT_KIND, Beat, LiveRun};
+use landfall_proto::report::{Progress, Vitals};
+use landfall_proto::subject::Topic;
+use landfall_proto::time::{Timestamp, between};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::bus::Port;
+use super::clock;
+use super::shell::{Inputs, Wake};
+use super::vitals::Gauge;
+use crate::core::Input;
+
+/// What the loop last knew of its runs and its spool.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Standing {
+    pub(super) incarnation: Incarnation,
+    pub(super) next_seq: u64,
+    pub(super) outbox: u64,
+    pub(super) live: Vec<LiveSince>,
+    pub(super) paused: Option<String>,
+}
+
+/// A run that is alive, and when it last moved.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LiveSince {
+    pub(super) run: RunId,
+    pub(super) moved_at: Timestamp,
+    pub(super) progress: Option<Progress>,
+}
+
+/// Beats for ever. Where the node has rules for resting, the core hears of each look at the machine too.
+pub(super) async fn beat(port: Option<Port>, standing: watch::Receiver<Standing>, pauses: Option<Inputs>) {
+    let mut gauge = Gauge::default();
+    let mut ticks = interval(BEAT_INTERVAL.as_std());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let vitals = gauge.sample();
+        if let Some(inputs) = &pauses {
+            inputs.offer(Wake::Input(Input::Felt(vitals.clone())));
+        }
+        let Some(port) = &port else { continue };
+        let beat = compose(port, &standing.borrow(), vitals, clock::now());
+        port.tell(Topic::Beat(port.node.clone()), BEAT_KIND, &beat);
+    }
+}
+
+fn compose(port: &Port, standing: &Standing, vitals: Vitals, now: Timestamp) -> Beat {
+    let live = standing.live.iter().map(|live| LiveRun {
+        run: live.run,
+        idle_ms: between(live.moved_at, now).as_ms(),
+        progress: live.progress.clone(),
+    });
+    Beat {
+        node: port.node.clone(),
+        incarnation: standing.incarnation,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        next_seq: standing.next_seq,
+        outbox: standing.outbox,
+        vitals,
+        live: live.collect(),
+        paused: standing.paused.clone(),
+        sent_at: now,
+    }
+}

@@ -1,0 +1,23 @@
+//! Doors and windows of the agent: bus, disk, time, processes.
+
+pub mod alarm;
+mod beat;
+pub mod boot;
+mod bus;
+pub mod clock;
+pub mod door;
+pub mod news;
+mod outbox;
+pub(crate) mod output;
+mod perform;
+pub mod plans;
+pub mod process;
+pub mod receipt;
+pub(crate) mod redact;
+mod reserve;
+mod running;
+pub mod shell;
+pub mod spool;
+mod store;
+pub mod vitals;
+mod watching;
