@@ -1,0 +1,79 @@
+//! Asking the coordinator over the bus.
+
+use std::time::Duration;
+
+use landfall_proto::bus::{Bus, BusRefusal, ConnectOptions, Told};
+use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
+use landfall_proto::control::{Problem, REQUEST_KIND, Reply, Request};
+use landfall_proto::envelope::Envelope;
+use landfall_proto::subject::{Subject, Topic};
+use landfall_proto::version::PROTOCOL;
+
+use super::failure::{BAD, Failure, UNKNOWN};
+use crate::edge::clock;
+
+/// Longest wait for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection as the operator.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    pub(super) bus: Bus,
+}
+
+impl Mesh {
+    pub(super) async fn connect(options: &ConnectOptions) -> Result<Self, Failure> {
+        Ok(Self { bus: Bus::connect(options.clone()).await? })
+    }
+
+    /// Asks; a refusal of the coordinator and silence are failures, each of its own kind.
+    pub(super) async fn ask(&self, request: &Request) -> Result<Reply, Failure> {
+        let subject = Subject::new(self.bus.cluster(), Topic::Control(request.verb().to_owned()));
+        let envelope = Envelope {
+            protocol: PROTOCOL,
+            kind: REQUEST_KIND.to_owned(),
+            id: clock::command_id().0,
+            writer: "operator".to_owned(),
+            incarnation: clock::incarnation(),
+            seq: 0,
+            sent_at: clock::now(),
+            body: encode(request),
+        };
+        match self.bus.request(&subject, &envelope, ANSWER_WITHIN).await {
+            Told::Done(reply) => match decode(&reply.body, MESSAGE_BYTES_MAX) {
+                Ok(Reply::Refused(problem)) => Err(Failure { problem, code: BAD }),
+                Ok(reply) => Ok(reply),
+                Err(refusal) => Err(Failure::new(
+                    UNKNOWN,
+                    "the coordinator's answer cannot be read",
+                    refusal.to_string(),
+                    "use a tool of the coordinator's own version",
+                )),
+            },
+            Told::Refused(BusRefusal::NobodyListens { .. }) | Told::Unknown => Err(Failure::silence(request.verb())),
+            Told::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// A reply of another shape than the request's own.
+    pub(super) fn strange(reply: &Reply) -> Failure {
+        let shape = format!("{reply:?}").chars().take(60).collect::<String>();
+        let problem = Problem {
+            what: "the coordinator answered something else than was asked".to_owned(),
+            why: shape,
+            fix: "use a tool of the coordinator's own version".to_owned(),
+        };
+        Failure { problem, code: UNKNOWN }
+    }
+}
+
+/// Takes one variant out of a reply, and anything else as a failure.
+macro_rules! expect_reply {
+    ($reply:expr, $variant:ident) => {
+        match $reply {
+            landfall_proto::control::Reply::$variant(inner) => Ok(inner),
+            other => Err($crate::cli::ask::Mesh::strange(&other)),
+        }
+    };
+}
+pub(super) use expect_reply;

@@ -1,0 +1,89 @@
+//! `landfall routines [NAME]`: all plans of one name, their schedule and their last round.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use landfall_proto::control::Request;
+use landfall_proto::id::RoutineName;
+use landfall_proto::time::Timestamp;
+use landfall_proto::view::RoutineView;
+
+use super::ask::{Mesh, expect_reply};
+use super::failure::Failure;
+use super::human::{ago, ago_or_dash, dash, instant, span, verdict_tone};
+use super::screen::Screen;
+use crate::edge::clock;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  landfall routines\n  landfall routines nightly")]
+pub(super) struct Routines {
+    /// One routine
+    name: Option<RoutineName>,
+}
+
+pub(super) async fn run(options: &Routines, mesh: &Mesh, screen: &Screen) -> Result<ExitCode, Failure> {
+    if let Some(name) = &options.name {
+        let routine = expect_reply!(mesh.ask(&Request::Routine { name: name.clone() }).await?, Routine)?;
+        if screen.json {
+            screen.json_answer(&routine);
+        } else {
+            show(&routine, clock::now(), screen);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let routines = expect_reply!(mesh.ask(&Request::Routines).await?, Routines)?;
+    if screen.json {
+        screen.json_answer(&routines);
+    } else if routines.is_empty() {
+        screen.note("no node has announced a plan yet");
+    } else {
+        let now = clock::now();
+        let rows = routines.iter().map(|routine| row(routine, now, screen)).collect();
+        screen.table(&["ROUTINE", "NODES", "CALENDAR", "ZONE", "NEXT", "RULE", "LAST VERDICT", "WHEN"], rows);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(routine: &RoutineView, now: Timestamp, screen: &Screen) -> Vec<String> {
+    let last = routine.last_round.as_ref();
+    vec![
+        routine.name.to_string(),
+        routine.nodes.len().to_string(),
+        routine.calendar.clone().unwrap_or_else(|| "by hand".to_owned()),
+        routine.zone.clone().unwrap_or_else(dash),
+        routine.next_slots.first().map_or_else(dash, |slot| ago(*slot, now)),
+        routine.rule.to_string(),
+        last.and_then(|round| round.verdict).map_or_else(dash, |kind| screen.paint(kind.as_str(), verdict_tone(kind))),
+        ago_or_dash(last.map(|round| round.opened_at), now),
+    ]
+}
+
+fn show(routine: &RoutineView, now: Timestamp, screen: &Screen) {
+    screen.line(&format!("routine {}  on {} nodes  rule {}", routine.name, routine.nodes.len(), routine.rule));
+    if let Some(calendar) = &routine.calendar {
+        screen.line(&format!(
+            "calendar {calendar} ({})  {}",
+            routine.zone.as_deref().unwrap_or("UTC"),
+            routine.explained.as_deref().unwrap_or_default()
+        ));
+    }
+    for slot in &routine.next_slots {
+        screen.line(&format!("  next {}  {}", instant(*slot), ago(*slot, now)));
+    }
+    screen.line(&format!(
+        "start within {}   finish within {}   last good at most {} old",
+        span(routine.start_within_ms),
+        span(routine.finish_within_ms),
+        routine.rpo_ms.map_or_else(dash, span)
+    ));
+    let nodes: Vec<&str> = routine.nodes.iter().map(|node| node.as_str()).collect();
+    screen.line(&format!("nodes    {}", nodes.join(", ")));
+    if !routine.differs.is_empty() {
+        let differs: Vec<&str> = routine.differs.iter().map(|node| node.as_str()).collect();
+        screen.line(&format!("differs  {} (another definition than most)", differs.join(", ")));
+    }
+    if let Some(round) = &routine.last_round {
+        let verdict = round.verdict.map_or_else(|| "converging".to_owned(), |kind| screen.paint(kind.as_str(), verdict_tone(kind)));
+        screen.line(&format!("last     round {} opened {}: {verdict}", round.id, ago(round.opened_at, now)));
+    }
+}

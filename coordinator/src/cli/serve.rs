@@ -1,0 +1,47 @@
+//! `landfall serve`: the coordinator.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::failure::{BAD, Failure, USAGE};
+use crate::config::{CONFIG_PATH, Config, ConfigError};
+use crate::edge::{ServeError, serve, service};
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The coordinator's file
+    #[arg(long, short, value_name = "FILE", env = "LANDFALL_CONFIG", default_value = CONFIG_PATH)]
+    config: PathBuf,
+    /// Read the file and every seed and secret it names, and start nothing
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs until a signal asks it to end.
+pub(super) async fn run(options: Serve) -> Result<ExitCode, Failure> {
+    let config = Config::load(&options.config)?;
+    if options.check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    service::start_log();
+    serve(config).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let why = match &error {
+            ConfigError::Unreadable { source, .. } => source.to_string(),
+            ConfigError::Wrong(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        };
+        Self::new(USAGE, "the coordinator's configuration cannot be used", why, "correct it; `landfall serve --check` reads it again")
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        Self { problem: error.problem(), code: BAD }
+    }
+}

@@ -1,0 +1,71 @@
+//! `landfall status`: the mesh in one glance.
+
+use std::process::ExitCode;
+
+use landfall_proto::control::Request;
+use landfall_proto::time::Timestamp;
+use landfall_proto::view::{RoutineView, StatusView};
+
+use super::ask::{Mesh, expect_reply};
+use super::failure::Failure;
+use super::human::{ago, ago_or_dash, dash, verdict_tone};
+use super::screen::{Screen, Tone};
+use crate::edge::clock;
+
+pub(super) async fn run(mesh: &Mesh, screen: &Screen) -> Result<ExitCode, Failure> {
+    let status = expect_reply!(mesh.ask(&Request::Status).await?, Status)?;
+    if screen.json {
+        screen.json_answer(&status);
+    } else {
+        show(&status, clock::now(), screen);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
+    let leader = status.leader.as_ref().map_or_else(|| screen.paint("no leader", Tone::Bad), ToString::to_string);
+    screen.line(&format!(
+        "cluster {}   leader {leader} (term {})   log {}{}   bus {}",
+        status.cluster,
+        status.epoch.term,
+        status.log_seq,
+        status.lag.filter(|lag| *lag > 0).map(|lag| format!(" ({lag} behind)")).unwrap_or_default(),
+        status.bus_version.as_deref().unwrap_or("unknown"),
+    ));
+    let silent: Vec<&str> = status.nodes_silent.iter().map(|node| node.as_str()).collect();
+    screen.line(&format!(
+        "nodes {}/{} online{}   rounds open {}   runs running {}, queued {}   alerts open {}",
+        status.nodes_online,
+        status.nodes,
+        if silent.is_empty() { String::new() } else { format!(" (silent: {})", screen.paint(&silent.join(", "), Tone::Warn)) },
+        status.rounds_open,
+        status.runs_running,
+        status.runs_queued,
+        if status.alerts_open > 0 { screen.paint(&status.alerts_open.to_string(), Tone::Bad) } else { "0".to_owned() },
+    ));
+    if !status.refused.is_empty() {
+        let counts: Vec<String> = status.refused.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        screen.line(&format!("refused messages: {}", counts.join(", ")));
+    }
+    if !status.routines.is_empty() {
+        screen.line("");
+        let rows = status.routines.iter().map(|routine| row(routine, now, screen)).collect();
+        screen.table(&["ROUTINE", "NODES", "LAST VERDICT", "WHEN", "NEXT"], rows);
+    }
+}
+
+fn row(routine: &RoutineView, now: Timestamp, screen: &Screen) -> Vec<String> {
+    let last = routine.last_round.as_ref();
+    let verdict = match last.map(|round| round.verdict) {
+        None => dash(),
+        Some(None) => "converging".to_owned(),
+        Some(Some(kind)) => screen.paint(kind.as_str(), verdict_tone(kind)),
+    };
+    vec![
+        routine.name.to_string(),
+        routine.nodes.len().to_string(),
+        verdict,
+        ago_or_dash(last.map(|round| round.concluded_at.unwrap_or(round.opened_at)), now),
+        routine.next_slots.first().map_or_else(|| "by hand".to_owned(), |slot| ago(*slot, now)),
+    ]
+}

@@ -1,0 +1,417 @@
+//! The coordinator's own file, `coordinator.toml`: who it is, where the bus is, what it decides by, and whom it tells.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use landfall_proto::bus::{Seed, Tls};
+use landfall_proto::file::{FileProblem, problem_at, read_toml};
+use landfall_proto::id::{ClusterName, Holder};
+use landfall_proto::time::Duration;
+use serde::Deserialize;
+
+use crate::core::policy::Policy;
+
+/// Where a person finds every key.
+const SAMPLE: &str = "`deploy/config/coordinator.toml` shows every key";
+
+/// Where the file is when nobody says otherwise.
+pub const CONFIG_PATH: &str = "/etc/landfall/coordinator.toml";
+
+/// Attempts and patience of a webhook where the file does not say.
+const WEBHOOK_ATTEMPTS: u32 = 6;
+const WEBHOOK_ATTEMPTS_MAX: u32 = 50;
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// More sinks than anybody needs; each has a task and a queue.
+const SINKS_MAX: usize = 16;
+
+/// Everything `serve` needs. Seeds are read already.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub cluster: ClusterName,
+    /// This coordinator's name on the bus and in the log.
+    pub holder: Holder,
+    pub state_dir: PathBuf,
+    pub bus: BusConfig,
+    /// Signs commands; agents know its public half.
+    pub signing_seed: Seed,
+    pub policy: Policy,
+    pub sinks: Vec<SinkConfig>,
+}
+
+/// How the bus is reached.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    pub urls: Vec<String>,
+    pub seed: Seed,
+    pub tls: Option<Tls>,
+    /// A user of the bus's system account: with it a node's disconnect is seen at once.
+    pub system_seed: Option<Seed>,
+}
+
+/// One receiver of notices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkConfig {
+    /// Unique; stands in the facts about deliveries.
+    pub name: String,
+    pub kind: SinkKind,
+}
+
+/// What takes the notices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkKind {
+    Journal,
+    /// A file, or the standard output where the path is `-`.
+    Jsonl { path: PathBuf },
+    Webhook { url: String, secret_file: PathBuf, attempts: u32, timeout: Duration },
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path} cannot be read; write it, or name another file with --config")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}", Lines(.0))]
+    Wrong(Vec<FileProblem>),
+}
+
+struct Lines<'a>(&'a [FileProblem]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.0.iter().enumerate() {
+            write!(formatter, "{}{problem}", if position > 0 { "\n" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileConfig {
+    cluster: ClusterName,
+    #[serde(default)]
+    name: Option<Holder>,
+    #[serde(default = "default_state_dir")]
+    state_dir: PathBuf,
+    signing_seed_file: PathBuf,
+    bus: FileBus,
+    #[serde(default)]
+    policy: Policy,
+    #[serde(default)]
+    sink: Vec<FileSink>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileBus {
+    urls: Vec<String>,
+    seed_file: PathBuf,
+    #[serde(default)]
+    tls: Option<FileTls>,
+    #[serde(default)]
+    system_seed_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTls {
+    ca: PathBuf,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
+    #[serde(default)]
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSink {
+    kind: FileSinkKind,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    path: Option<PathBuf>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    secret_file: Option<PathBuf>,
+    #[serde(default)]
+    attempts: Option<u32>,
+    #[serde(default)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileSinkKind {
+    Journal,
+    Jsonl,
+    Webhook,
+}
+
+impl FileSinkKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Jsonl => "jsonl",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/landfall-coordinator")
+}
+
+impl Config {
+    /// Reads the file and the seeds it names. Relative paths count from the file's own folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::read(path, &text)
+    }
+
+    /// As [`Config::load`], from a text that is already at hand.
+    pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let file: FileConfig = read_toml(&name, text, SAMPLE).map_err(|problem| ConfigError::Wrong(vec![problem]))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut finder = Finder { file: &name, text, folder, problems: Vec::new() };
+        match finder.config(file) {
+            Some(config) if finder.problems.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigError::Wrong(finder.problems)),
+        }
+    }
+
+    /// Names of all sinks, as the core knows them.
+    pub fn sink_names(&self) -> Vec<String> {
+        self.sinks.iter().map(|sink| sink.name.clone()).collect()
+    }
+}
+
+/// Collects what is wrong with a file of the right shape; all of it, not the first.
+struct Finder<'a> {
+    file: &'a str,
+    text: &'a str,
+    folder: &'a Path,
+    problems: Vec<FileProblem>,
+}
+
+impl Finder<'_> {
+    fn config(&mut self, file: FileConfig) -> Option<Config> {
+        let holder = file.name.or_else(|| {
+            let found = host_name();
+            if found.is_none() {
+                self.problem("name", "this machine's name cannot be used as a coordinator's name", "set `name` to a-z, 0-9 and -");
+            }
+            found
+        });
+        if file.bus.urls.is_empty() {
+            self.problem("bus.urls", "no address of a bus is given", "write urls = [\"nats://127.0.0.1:4222\"]");
+        }
+        let seed = self.seed("bus.seed_file", &file.bus.seed_file);
+        let signing_seed = self.seed("signing_seed_file", &file.signing_seed_file);
+        let system_seed = file.bus.system_seed_file.as_ref().map(|path| self.seed("bus.system_seed_file", path));
+        let tls = file.bus.tls.map(|tls| self.tls(tls));
+        let sinks = self.sinks(file.sink);
+        let bus = BusConfig {
+            urls: file.bus.urls,
+            seed: seed?,
+            tls: tls.flatten(),
+            system_seed: system_seed.flatten(),
+        };
+        let state_dir = self.folder.join(file.state_dir);
+        Some(Config {
+            cluster: file.cluster,
+            holder: holder?,
+            state_dir,
+            bus,
+            signing_seed: signing_seed?,
+            policy: file.policy,
+            sinks,
+        })
+    }
+
+    fn seed(&mut self, key: &str, path: &Path) -> Option<Seed> {
+        let path = self.folder.join(path);
+        let fix = "write a seed there, readable by this service's user only";
+        match std::fs::read_to_string(&path) {
+            Err(error) => self.problem(key, &format!("{} cannot be read: {error}", path.display()), fix),
+            Ok(text) => match text.lines().next().unwrap_or_default().parse() {
+                Ok(seed) => return Some(seed),
+                Err(error) => self.problem(key, &format!("{}: {error}", path.display()), fix),
+            },
+        }
+        None
+    }
+
+    fn tls(&mut self, tls: FileTls) -> Option<Tls> {
+        let at = |path: PathBuf| self.folder.join(path);
+        match (tls.certificate, tls.key) {
+            (Some(certificate), Some(key)) => Some(Tls { ca: at(tls.ca), client: Some((at(certificate), at(key))) }),
+            (None, None) => Some(Tls { ca: at(tls.ca), client: None }),
+            (Some(_), None) | (None, Some(_)) => {
+                self.problem("bus.tls", "a certificate and its key belong together", "give both `certificate` and `key`, or neither");
+                None
+            }
+        }
+    }
+
+    fn sinks(&mut self, sinks: Vec<FileSink>) -> Vec<SinkConfig> {
+        if sinks.len() > SINKS_MAX {
+            self.problem("sink", &format!("{} sinks are given; {SINKS_MAX} is the most", sinks.len()), "remove some");
+        }
+        let mut read: Vec<SinkConfig> = Vec::new();
+        for sink in sinks.into_iter().take(SINKS_MAX) {
+            let name = sink.name.clone().unwrap_or_else(|| sink.kind.as_str().to_owned());
+            if name.is_empty() || name.len() > 63 || read.iter().any(|other| other.name == name) {
+                self.problem("sink", &format!("the sink name {name:?} is empty, too long or given twice"), "give each [[sink]] a `name` of its own");
+            }
+            if let Some(kind) = self.sink_kind(sink) {
+                read.push(SinkConfig { name, kind });
+            }
+        }
+        read
+    }
+
+    fn sink_kind(&mut self, sink: FileSink) -> Option<SinkKind> {
+        match sink.kind {
+            FileSinkKind::Journal => Some(SinkKind::Journal),
+            FileSinkKind::Jsonl => match sink.path {
+                Some(path) if path == Path::new("-") => Some(SinkKind::Jsonl { path }),
+                Some(path) => Some(SinkKind::Jsonl { path: self.folder.join(path) }),
+                None => {
+                    self.problem("sink", "a jsonl sink needs a path", "write path = \"alerts.jsonl\", or \"-\" for the standard output");
+                    None
+                }
+            },
+            FileSinkKind::Webhook => self.webhook(sink),
+        }
+    }
+
+    fn webhook(&mut self, sink: FileSink) -> Option<SinkKind> {
+        let attempts = sink.attempts.unwrap_or(WEBHOOK_ATTEMPTS);
+        if attempts == 0 || attempts > WEBHOOK_ATTEMPTS_MAX {
+            self.problem("attempts", &format!("{attempts} attempts are not possible"), &format!("choose 1 to {WEBHOOK_ATTEMPTS_MAX}"));
+        }
+        let url = sink.url.filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+        if url.is_none() {
+            self.problem("url", "a webhook needs an address", "write url = \"https://…\"");
+        }
+        if sink.secret_file.is_none() {
+            self.problem("secret_file", "a webhook needs a secret, or its receiver could believe anybody", "write a random line into a file and name it here");
+        }
+        let secret_file = self.folder.join(sink.secret_file?);
+        if let Err(error) = read_secret(&secret_file) {
+            self.problem("secret_file", &format!("{} cannot be used: {error}", secret_file.display()), "write a random line into it, readable by this service's user only");
+        }
+        Some(SinkKind::Webhook { url: url?, secret_file, attempts, timeout: sink.timeout.unwrap_or(WEBHOOK_TIMEOUT) })
+    }
+
+    fn problem(&mut self, key: &str, what: &str, fix: &str) {
+        self.problems.push(problem_at(self.file, self.text, key, what.to_owned(), fix));
+    }
+}
+
+/// The secret's first line.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, io::Error> {
+    let text = std::fs::read_to_string(path)?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.is_empty() { Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty")) } else { Ok(line.as_bytes().to_vec()) }
+}
+
+/// This machine's name, made fit for a subject's token.
+fn host_name() -> Option<Holder> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    fit_name(&text)
+}
+
+fn fit_name(text: &str) -> Option<Holder> {
+    let fit: String = text
+        .trim()
+        .to_ascii_lowercase()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+        .collect();
+    fit.trim_matches('-').chars().take(63).collect::<String>().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("bus.seed"), Seed::generate().expose()).unwrap();
+        std::fs::write(folder.path().join("sign.seed"), Seed::generate().expose()).unwrap();
+        std::fs::write(folder.path().join("hook"), "very secret\n").unwrap();
+        folder
+    }
+
+    const SMALL: &str = "cluster = \"home\"\nname = \"one\"\nsigning_seed_file = \"sign.seed\"\n[bus]\nurls = [\"nats://127.0.0.1:4222\"]\nseed_file = \"bus.seed\"\n";
+
+    fn problems(folder: &Path, text: &str) -> Vec<FileProblem> {
+        match Config::read(&folder.join("coordinator.toml"), text) {
+            Err(ConfigError::Wrong(problems)) => problems,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_enough_and_paths_count_from_its_folder() {
+        let folder = folder();
+        let config = Config::read(&folder.path().join("coordinator.toml"), SMALL).unwrap();
+        assert_eq!((config.cluster.as_str(), config.holder.as_str()), ("home", "one"));
+        assert_eq!(config.state_dir, Path::new("/var/lib/landfall-coordinator"));
+        assert_eq!(config.policy, Policy::default());
+        assert!(config.sinks.is_empty() && config.bus.tls.is_none());
+    }
+
+    #[test]
+    fn a_full_file_is_read() {
+        let folder = folder();
+        let more = "[bus.tls]\nca = \"ca.crt\"\n[policy]\nsilent_alert_after = \"1m\"\n[[sink]]\nkind = \"journal\"\n\
+            [[sink]]\nkind = \"jsonl\"\npath = \"-\"\n[[sink]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"https://ops.example/x\"\nsecret_file = \"hook\"\nattempts = 2\n";
+        let config = Config::read(&folder.path().join("coordinator.toml"), &format!("{SMALL}{more}")).unwrap();
+        assert_eq!(config.sink_names(), ["journal", "jsonl", "ops"]);
+        assert_eq!(config.policy.silent_alert_after, Duration::from_secs(60));
+        assert!(matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == WEBHOOK_TIMEOUT));
+        assert_eq!(config.bus.tls.unwrap().ca, folder.path().join("ca.crt"));
+    }
+
+    #[test]
+    fn an_error_names_file_line_key_and_what_to_do() {
+        let folder = folder();
+        let text = SMALL.replace("cluster = \"home\"", "cluster = \"No Name\"");
+        let problem = &problems(folder.path(), &text)[0];
+        assert_eq!((problem.line, problem.key.as_str()), (Some(1), "cluster"));
+        assert!(!problem.fix.is_empty() && problem.to_string().contains("coordinator.toml:1"), "{problem}");
+        let text = format!("{SMALL}[policy]\nsilent_after = \"1m\"\n");
+        let problem = &problems(folder.path(), &text)[0];
+        assert!(problem.what.starts_with("unknown field") && problem.key.starts_with("policy"), "{problem}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let folder = folder();
+        let text = "cluster = \"home\"\nname = \"one\"\nsigning_seed_file = \"hook\"\n[bus]\nurls = []\nseed_file = \"missing\"\n\
+            [[sink]]\nkind = \"webhook\"\nurl = \"ftp://x\"\nattempts = 0\n";
+        let keys: Vec<String> = problems(folder.path(), text).into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["bus.urls", "bus.seed_file", "signing_seed_file", "attempts", "url", "secret_file"]);
+    }
+
+    #[test]
+    fn no_problem_repeats_a_secret() {
+        let folder = folder();
+        std::fs::write(folder.path().join("sign.seed"), "SUAVERYSECRET").unwrap();
+        let told = problems(folder.path(), SMALL).iter().map(ToString::to_string).collect::<String>();
+        assert!(told.contains("sign.seed") && !told.contains("SUAVERYSECRET"), "{told}");
+    }
+
+    #[test]
+    fn a_machines_name_is_made_fit() {
+        assert_eq!(fit_name("Web_01.example.ORG\n").unwrap().as_str(), "web-01-example-org");
+        assert_eq!(fit_name("--"), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! What operators ask for: start, cancel, retry, retire, set a limit. Each request becomes decisions, and is answered when they stand in the log.
+
+use std::collections::BTreeSet;
+
+use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::fact::coordinator::{CancelAsked, CoordinatorFact, LimitSet, NodeRetired, OpenedBy};
+use landfall_proto::id::{CommandId, NodeId, RoundId, RoutineName, RunId};
+use landfall_proto::limit::LimitName;
+use landfall_proto::report::TaskKind;
+use landfall_proto::time::Timestamp;
+use uuid::Uuid;
+
+use super::decide::{NewRound, expected_of, opened};
+use super::mesh::Mesh;
+use super::policy::Policy;
+use super::run::Run;
+use super::step::{Effect, Step, Ticket};
+
+/// Requests that wait for decisions on their way.
+const ASKS_MAX: usize = 1000;
+
+/// What a request leads to: decisions and the reply once they stand, or a reply at once.
+type Answered = Result<(Vec<CoordinatorFact>, Reply), Reply>;
+
+/// Takes in a request; who does not lead cannot act on it.
+pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
+    if !mesh.leads() {
+        effects.push(Effect::Reply(ticket, lost_the_lead(mesh)));
+    } else if mesh.process.asks.len() >= ASKS_MAX {
+        let why = format!("{ASKS_MAX} requests are waiting already");
+        effects.push(Effect::Reply(ticket, problem("the request was not taken", &why, "Ask again in a moment.")));
+    } else {
+        mesh.process.asks.push_back((ticket, request));
+    }
+}
+
+/// Turns waiting requests into decisions, until one leads to some.
+pub(super) fn answer(mesh: &mut Mesh, policy: &Policy, now: Timestamp, step: &mut Step) {
+    while let Some((ticket, request)) = mesh.process.asks.pop_front() {
+        if !mesh.leads() {
+            step.effects.push(Effect::Reply(ticket, lost_the_lead(mesh)));
+            continue;
+        }
+        match act(mesh, policy, now, request) {
+            Err(reply) => step.effects.push(Effect::Reply(ticket, reply)),
+            Ok((facts, reply)) => {
+                let last = facts.len().saturating_sub(1);
+                for (index, fact) in facts.into_iter().enumerate() {
+                    let reply = (index == last).then(|| (ticket, reply.clone()));
+                    mesh.hand_out(fact, reply, &mut step.facts);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// The reply of a coordinator that does not lead.
+pub(super) fn lost_the_lead(mesh: &Mesh) -> Reply {
+    let why = match mesh.leader() {
+        Some(leader) => format!("{} leads since {}", leader.holder, leader.claimed_at),
+        None => "nobody leads yet".to_owned(),
+    };
+    problem("this coordinator cannot act", &why, "Ask again; the leader will answer.")
+}
+
+fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answered {
+    match request {
+        Request::Start { routine, nodes, task, request, by: _ } => {
+            start(mesh, policy, now, &routine, nodes, task, request)
+        }
+        Request::Cancel { id, by } => cancel(mesh, id, &by),
+        Request::Retry { id, request, by: _ } => retry(mesh, policy, now, id, request),
+        Request::Retire { node, by } => retire(mesh, node, by),
+        Request::SetLimit { name, value, by } => Ok(set_limit(mesh, name, value, by)),
+        Request::Status
+        | Request::Rounds { .. }
+        | Request::Round { .. }
+        | Request::Runs { .. }
+        | Request::Run { .. }
+        | Request::Nodes { .. }
+        | Request::Node { .. }
+        | Request::Routines
+        | Request::Routine { .. }
+        | Request::Alerts { .. }
+        | Request::Alert { .. }
+        | Request::Limits
+        | Request::Logs { .. } => Err(problem("nothing was done", "this request only reads", "Ask the read side.")),
+    }
+}
+
+fn start(
+    mesh: &Mesh,
+    policy: &Policy,
+    now: Timestamp,
+    name: &RoutineName,
+    nodes: Vec<NodeId>,
+    task: TaskKind,
+    request: Uuid,
+) -> Answered {
+    let round = RoundId(request);
+    if mesh.rounds.contains_key(&round) {
+        return Err(Reply::Opened { round });
+    }
+    let known: Vec<&RoutineName> =
+        mesh.routines.values().filter(|routine| !routine.nodes.is_empty()).map(|routine| &routine.name).collect();
+    let Some(routine) = mesh.routines.get(name).filter(|routine| !routine.nodes.is_empty()) else {
+        let names: Vec<String> = known.into_iter().map(ToString::to_string).collect();
+        let fix = if names.is_empty() {
+            "Put a plan on a node first.".to_owned()
+        } else {
+            format!("Routines that exist: {}.", names.join(", "))
+        };
+        return Err(problem(&format!("{name} was not started"), "no node has announced a plan of this name", &fix));
+    };
+    for node in &nodes {
+        if let Some(why) = why_not(mesh, node, name) {
+            let able: Vec<String> = routine.nodes.iter().take(20).map(ToString::to_string).collect();
+            let fix = format!("Nodes with this plan: {}.", able.join(", "));
+            return Err(problem(&format!("{name} was not started on {node}"), &why, &fix));
+        }
+    }
+    let chosen: BTreeSet<NodeId> = if nodes.is_empty() { routine.nodes.clone() } else { nodes.into_iter().collect() };
+    let expected = chosen.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
+    let new = NewRound { round, routine: name.clone(), task, slot: None, expected, opened_by: OpenedBy::Operator };
+    Ok((opened(mesh, policy, now, new), Reply::Opened { round }))
+}
+
+fn why_not(mesh: &Mesh, id: &NodeId, routine: &RoutineName) -> Option<String> {
+    match mesh.nodes.get(id) {
+        None => Some(format!("no node {id} is known")),
+        Some(node) if node.is_retired() => Some(format!("{id} was retired")),
+        Some(node) if !node.routines.contains_key(routine) => Some(format!("{id} has not announced this plan")),
+        Some(_) => None,
+    }
+}
+
+/// `id` is a run's or a round's.
+fn cancel(mesh: &Mesh, id: Uuid, by: &str) -> Answered {
+    let what = format!("{id} was not cancelled");
+    let runs: Vec<&Run> = match (mesh.runs.get(&RunId(id)), mesh.rounds.get(&RoundId(id))) {
+        (Some(run), _) => vec![run],
+        (None, Some(round)) => round.runs.iter().filter_map(|run| mesh.runs.get(run)).collect(),
+        (None, None) => return Err(unknown(&what)),
+    };
+    if let ([run], true) = (runs.as_slice(), runs.iter().all(|run| run.is_ended())) {
+        let how = run.outcome().map_or("ended", |outcome| outcome.as_str());
+        return Err(problem(&what, &format!("it has ended already: {how}"), "Nothing has to be done."));
+    }
+    let open: Vec<&Run> = runs.into_iter().filter(|run| !run.is_ended()).collect();
+    if open.is_empty() {
+        return Err(problem(&what, "every run of the round has ended already", "Nothing has to be done."));
+    }
+    let fresh: Vec<&Run> = open.iter().filter(|run| run.cancel.is_none()).copied().collect();
+    let message = match open.as_slice() {
+        [run] => format!("the run on {} is being cancelled", run.node),
+        open => format!("{} runs are being cancelled", open.len()),
+    };
+    if fresh.is_empty() {
+        return Err(Reply::Done { message });
+    }
+    let fact = |run: &Run| {
+        let command = CommandId::of("cancel", run.id.0, "");
+        CoordinatorFact::from(CancelAsked {
+            epoch: mesh.epoch(),
+            run: run.id,
+            command,
+            by: by.chars().take(100).collect(),
+        })
+    };
+    Ok((fresh.into_iter().map(fact).collect(), Reply::Done { message }))
+}
+
+/// `id` is a run's, or a round's: then every node that is not good is tried again.
+fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) -> Answered {
+    let round = RoundId(request);
+    if mesh.rounds.contains_key(&round) {
+        return Err(Reply::Opened { round });
+    }
+    let what = format!("{id} was not tried again");
+    let runs: Vec<&Run> = match (mesh.runs.get(&RunId(id)), mesh.rounds.get(&RoundId(id))) {
+        (Some(run), _) => vec![run],
+        (None, Some(round)) => {
+            round.runs.iter().filter_map(|run| mesh.runs.get(run)).filter(|run| run.expected).collect()
+        }
+        (None, None) => return Err(unknown(&what)),
+    };
+    if runs.iter().any(|run| !run.is_ended()) {
+        let fix = "Wait for the end, or cancel it first.";
+        return Err(problem(&what, "not every run of it has ended", fix));
+    }
+    let bad: Vec<&Run> = runs.into_iter().filter(|run| !run.is_good()).collect();
+    let Some(first) = bad.first() else {
+        return Err(problem(&what, "it is good", "Start the routine if you want another backup."));
+    };
+    let (routine, task, of) = (first.routine.clone(), first.task, first.id);
+    if let Some(why) = bad.iter().find_map(|run| why_not(mesh, &run.node, &routine)) {
+        return Err(problem(&what, &why, "Start the routine on the nodes that have its plan."));
+    }
+    let nodes: BTreeSet<&NodeId> = bad.iter().map(|run| &run.node).collect();
+    let expected = nodes.into_iter().filter_map(|node| expected_of(mesh, node, &routine, round, task)).collect();
+    let new = NewRound { round, routine, task, slot: None, expected, opened_by: OpenedBy::Retry { of } };
+    Ok((opened(mesh, policy, now, new), Reply::Opened { round }))
+}
+
+fn retire(mesh: &Mesh, node: NodeId, by: String) -> Answered {
+    match mesh.nodes.get(&node) {
+        None => {
+            let what = format!("{node} was not retired");
+            Err(problem(&what, "no node of this name is known", "List the nodes to see their names."))
+        }
+        Some(known) if known.is_retired() => Err(Reply::Done { message: format!("{node} was retired before") }),
+        Some(_) => {
+            let message =
+                format!("{node} is retired; later rounds do not expect it, and it is back when it announces plans");
+            let fact = NodeRetired { epoch: mesh.epoch(), node, by: by.chars().take(100).collect() };
+            Ok((vec![fact.into()], Reply::Done { message }))
+        }
+    }
+}
+
+fn set_limit(mesh: &Mesh, name: LimitName, value: u32, by: String) -> (Vec<CoordinatorFact>, Reply) {
+    let message = match value {
+        0 => format!("limit {name} is 0: nothing that counts against it starts until it is raised"),
+        value => format!("limit {name} is {value}"),
+    };
+    let fact = LimitSet { epoch: mesh.epoch(), name, value, by: by.chars().take(100).collect() };
+    (vec![fact.into()], Reply::Done { message })
+}
+
+fn unknown(what: &str) -> Reply {
+    problem(
+        what,
+        "no run or round of this id is in memory",
+        "List runs and rounds to see their ids; old ones cannot be acted on.",
+    )
+}
+
+fn problem(what: &str, why: &str, fix: &str) -> Reply {
+    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned() })
+}

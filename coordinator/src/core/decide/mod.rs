@@ -1,0 +1,72 @@
+//! What follows from the state: one small decider for each kind of matter, looked at only when it is due.
+
+mod open;
+mod rounds;
+mod runs;
+
+use landfall_proto::fact::coordinator::CoordinatorFact;
+use landfall_proto::time::Timestamp;
+
+use super::agenda::Matter;
+use super::alert;
+use super::leader;
+use super::mesh::Mesh;
+use super::permits;
+use super::policy::Policy;
+
+pub(super) use open::{NewRound, expected_of, opened};
+
+/// Decisions of one step at most. What is left over is due at the next step.
+pub const DECISIONS_MAX: usize = 1000;
+
+/// What looking at one matter led to.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) facts: Vec<CoordinatorFact>,
+    /// When time alone can change the answer.
+    pub(super) again_at: Option<Timestamp>,
+}
+
+/// Looks at everything that is due and hands out what follows from it.
+pub(super) fn decide(mesh: &mut Mesh, policy: &Policy, now: Timestamp, facts: &mut Vec<CoordinatorFact>) {
+    if !mesh.leads() {
+        if let Some(claim) = leader::claim(mesh, now) {
+            mesh.process.has_claimed = true;
+            mesh.hand_out(claim.into(), None, facts);
+        }
+        return;
+    }
+    let mut decided = 0;
+    while decided < DECISIONS_MAX
+        && let Some(matter) = mesh.agenda.take_first()
+    {
+        let look = look(mesh, policy, now, &matter);
+        decided += look.facts.len();
+        mesh.agenda.wake(matter, look.again_at);
+        for fact in look.facts {
+            mesh.hand_out(fact, None, facts);
+        }
+    }
+}
+
+/// Everything that would be decided if all of the state were looked at: empty in a mesh that is at rest.
+pub fn everything(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Vec<CoordinatorFact> {
+    mesh.matters().iter().flat_map(|matter| look(mesh, policy, now, matter).facts).collect()
+}
+
+fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
+    match matter {
+        Matter::Slots(name) => open::due_slot(mesh, policy, now, name),
+        Matter::Stray(round) => open::stray(mesh, policy, now, *round),
+        Matter::Round(round) => rounds::look(mesh, policy, now, *round),
+        Matter::Run(run) => runs::look(mesh, now, *run),
+        Matter::Queue => {
+            let (runs, again_at) = permits::dispatch(mesh, policy, now, DECISIONS_MAX);
+            Look { facts: runs.into_iter().map(CoordinatorFact::from).collect(), again_at }
+        }
+        // The commands of a leader are sent again by `command`, which decides nothing.
+        Matter::Command(_) => Look::default(),
+        Matter::RoutineAlerts(name) => alert::about_routine(mesh, policy, now, name),
+        Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
+    }
+}

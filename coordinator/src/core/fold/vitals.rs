@@ -1,0 +1,87 @@
+//! Taking in what is never logged: beats and disconnects.
+
+use std::collections::BTreeMap;
+
+use landfall_proto::id::NodeId;
+use landfall_proto::live::Beat;
+use landfall_proto::time::{Duration, Timestamp, after, between};
+
+use crate::core::agenda::Matter;
+use crate::core::check;
+use crate::core::command;
+use crate::core::mesh::Mesh;
+use crate::core::node::{Live, NODE_SILENCE};
+use crate::core::policy::Policy;
+
+/// Two lives of one journal that alternate within this time are two machines.
+const CLASH_WITHIN: Duration = Duration::from_secs(60);
+
+impl Live {
+    /// Whether beats come in.
+    pub fn is_heard(&self, now: Timestamp) -> bool {
+        !self.gone && now < after(self.last_beat_at, NODE_SILENCE)
+    }
+}
+
+impl Mesh {
+    /// Takes in a beat. Beats of a retired node, or of one that announced nothing, are kept as well: it may announce soon.
+    pub(in crate::core) fn heard(&mut self, beat: Beat, policy: &Policy, now: Timestamp) {
+        let node = beat.node.clone();
+        let writer = self.writers.get(&(node.as_str().to_owned(), beat.incarnation));
+        let folded = writer.map_or(0, |writer| writer.next_seq);
+        let before = self.live.get(&node);
+        let was_heard = before.is_some_and(|live| live.is_heard(now));
+        let was_paused = before.is_some_and(|live| live.paused.is_some());
+        let live = next(before, beat, folded, now);
+        let is_strange = live.clash_at.is_some() || live.set_back_at.is_some() || check::is_ailing(&live, policy);
+        let is_paused = live.paused.is_some();
+        self.live.insert(node.clone(), live);
+        if !was_heard || was_paused != is_paused {
+            self.agenda.mark(Matter::Queue);
+        }
+        if !was_heard {
+            command::for_node(self, &node).into_iter().for_each(|id| self.agenda.mark(Matter::Command(id)));
+        }
+        if !was_heard || is_strange || self.index.alerts_about.contains_key(&Matter::NodeAlerts(node.clone())) {
+            self.agenda.mark(Matter::NodeAlerts(node));
+        }
+    }
+
+    /// Takes in a disconnect: the node is silent at once, which neither fails nor logs anything.
+    pub(in crate::core) fn gone(&mut self, node: &NodeId) {
+        if let Some(live) = self.live.get_mut(node) {
+            live.gone = true;
+            self.agenda.mark(Matter::NodeAlerts(node.clone()));
+        }
+    }
+}
+
+fn next(before: Option<&Live>, beat: Beat, folded: u64, now: Timestamp) -> Live {
+    let same = before.filter(|live| live.incarnation == beat.incarnation);
+    let other = before.filter(|live| live.incarnation != beat.incarnation);
+    let known_rival = before.and_then(|live| live.rival);
+    let clashes = other.is_some()
+        && known_rival.is_some_and(|(rival, at)| rival == beat.incarnation && between(at, now) < CLASH_WITHIN);
+    let rival = other.map(|live| (live.incarnation, live.last_beat_at)).or(known_rival);
+    // What was folded when the beat before came had been written by then, so a journal that is behind it was set back.
+    let is_behind = same.is_some_and(|live| beat.next_seq < live.folded_then);
+    let set_back_at = if is_behind { Some(now) } else { None };
+    let skew = beat.sent_at.duration_since(now).as_millis();
+    Live {
+        incarnation: beat.incarnation,
+        last_beat_at: now,
+        gone: false,
+        next_seq: beat.next_seq,
+        next_seq_before: same.map(|live| live.next_seq),
+        folded_then: same.map_or(folded, |live| folded.max(live.folded_then)),
+        set_back_at,
+        outbox: beat.outbox,
+        vitals: beat.vitals,
+        runs: beat.live.into_iter().map(|run| (run.run, run)).collect::<BTreeMap<_, _>>(),
+        paused: beat.paused,
+        version: beat.version,
+        skew_ms: i64::try_from(skew).unwrap_or(0),
+        rival,
+        clash_at: if clashes { Some(now) } else { before.and_then(|live| live.clash_at) },
+    }
+}

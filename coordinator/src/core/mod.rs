@@ -1,0 +1,31 @@
+//! The windowless room: facts, beats and requests go in; decisions and effects come out. No clock, no disk, no socket.
+//!
+//! Read in this order: [`step`] the door, [`mesh`] the state, [`fold`] how a fact changes it, [`decide`] what follows from it.
+
+mod agenda;
+pub mod alert;
+mod ask;
+pub mod check;
+mod command;
+pub mod decide;
+mod fold;
+pub mod leader;
+pub mod mesh;
+pub mod node;
+pub mod permits;
+pub mod policy;
+pub mod record;
+pub mod round;
+pub mod routine;
+pub mod run;
+pub mod step;
+pub mod verify;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use mesh::Mesh;
+pub use policy::Policy;
+pub use record::{Changes, Key, Records};
+pub use step::{Delivery, Effect, Fact, Input, Logged, Notice, Step, Ticket, step};

@@ -1,0 +1,130 @@
+//! What the coordinator does to the world: decisions to the log, commands, notices, replies, and the words that repeat.
+
+use std::time::Duration;
+
+use landfall_proto::bus::{Incoming, Told};
+use landfall_proto::codec::encode;
+use landfall_proto::control::{REPLY_KIND, Reply};
+use landfall_proto::envelope::{Envelope, Identity};
+use landfall_proto::id::{Holder, Incarnation, NodeId};
+use landfall_proto::live::{BEACON_KIND, Beacon, SYNC_KIND};
+use landfall_proto::subject::{Subject, Topic};
+use tokio::time::Instant;
+
+use super::bus::Event;
+use super::shell::{Own, Shell};
+use super::{clock, message, service};
+use crate::core::step::Effect;
+
+/// How long an own fact may be on its way through a log that is otherwise read to its end.
+const FLIGHT_MAX: Duration = Duration::from_secs(60);
+
+/// Gives answers in this coordinator's name, from any task.
+#[derive(Debug, Clone)]
+pub(super) struct Replier {
+    holder: Holder,
+    incarnation: Incarnation,
+}
+
+impl Replier {
+    pub(super) async fn give(&self, incoming: &Incoming, reply: &Reply) {
+        let envelope = message(REPLY_KIND, self.holder.as_str(), self.incarnation, encode(reply));
+        if let Told::Refused(refusal) = incoming.reply(&envelope).await {
+            tracing::warn!(%refusal, "a reply was not given");
+        }
+    }
+}
+
+impl Shell {
+    /// Gives decisions their identities and hands them over in order.
+    pub(super) fn publish(&mut self) {
+        if self.facts.is_empty() {
+            return;
+        }
+        let sent_at = clock::now();
+        let Own { holder, incarnation, next_seq } = &mut self.own;
+        let envelopes: Vec<Envelope> = std::mem::take(&mut self.facts)
+            .into_iter()
+            .map(|fact| {
+                let identity = Identity { writer: holder.to_string(), incarnation: *incarnation, seq: *next_seq };
+                *next_seq += 1;
+                Envelope::fact(identity, fact.kind(), sent_at, fact.encode())
+            })
+            .collect();
+        if let Err(error) = self.decisions.try_send(envelopes) {
+            // The queue is far longer than what the core hands out before it waits; without it the order would be lost.
+            tracing::error!(%error, "decisions cannot be published; they are decided again after a restart");
+        }
+    }
+
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Command(node, command) => {
+                let (commander, events) = (self.commander.clone(), self.events.clone());
+                tokio::spawn(async move {
+                    let answer = commander.ask(&node, &command).await;
+                    // The loop has ended where nobody takes the answer; the next process asks again.
+                    let _ = events.send(Event::Answered(command.id, answer)).await;
+                });
+            }
+            Effect::Notify(notice) => self.notifier.send(&notice),
+            Effect::Reply(ticket, reply) => {
+                if let Some(incoming) = self.desk.close(ticket) {
+                    self.reply(incoming, reply);
+                }
+            }
+        }
+    }
+
+    /// Answers an operator; slow links hold up nobody else.
+    pub(super) fn reply(&self, incoming: Incoming, reply: Reply) {
+        let replier = self.replier();
+        tokio::spawn(async move { replier.give(&incoming, &reply).await });
+    }
+
+    pub(super) fn replier(&self) -> Replier {
+        Replier { holder: self.own.holder.clone(), incarnation: self.own.incarnation }
+    }
+
+    /// What repeats every two seconds.
+    pub(super) fn beat(&mut self) {
+        service::alive();
+        self.watch_flights();
+        if self.mesh.leads() {
+            let beacon = Beacon {
+                holder: self.own.holder.clone(),
+                epoch: self.mesh.epoch(),
+                position: self.mesh.cursor(),
+                sent_at: clock::now(),
+            };
+            let envelope = self.message(BEACON_KIND, encode(&beacon));
+            self.bus.tell(&Subject::new(self.bus.cluster(), Topic::Beacon), &envelope);
+        }
+    }
+
+    /// Tells a node what is safe and what is missing.
+    pub(super) fn sync(&self, node: &NodeId) {
+        if let Some(sync) = self.mesh.sync_for(node) {
+            let envelope = self.message(SYNC_KIND, encode(&sync));
+            self.bus.tell(&Subject::new(self.bus.cluster(), Topic::Sync(node.clone())), &envelope);
+        }
+    }
+
+    fn message(&self, kind: &str, body: Vec<u8>) -> Envelope {
+        message(kind, self.own.holder.as_str(), self.own.incarnation, body)
+    }
+
+    /// Own facts that neither come back nor are known to be lost hold up every decision. Nothing but a fresh start, under a
+    /// fresh identity, is safe then: what was decided is decided again.
+    fn watch_flights(&mut self) {
+        if self.mesh.in_flight() == 0 || self.lag() != Some(0) {
+            self.flying_since = None;
+            return;
+        }
+        let since = *self.flying_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > FLIGHT_MAX {
+            tracing::error!(facts = self.mesh.in_flight(), "decisions do not come back from the log");
+            self.is_log_replaced = true;
+        }
+    }
+}

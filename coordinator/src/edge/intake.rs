@@ -1,0 +1,154 @@
+//! What comes out of the log: checked, counted where it is refused, and handed to the core with its position.
+
+use std::time::Duration;
+
+use landfall_proto::bus::{Batch, Bus, BusRefusal, LogMessage, LogReader, LogSettings, Told};
+use landfall_proto::envelope::{ContentHash, Position};
+use landfall_proto::subject::Topic;
+use tokio::sync::mpsc;
+
+use super::shell::Shell;
+use crate::core::step::{Input, Logged};
+
+/// Messages of the log that are folded before one commit. Larger batches make a replay faster and a crash in it dearer.
+const BATCH_MAX: usize = 1024;
+
+/// How long one look at the log waits before it says how the log stands; messages end the wait at once.
+const BATCH_WAIT: Duration = Duration::from_secs(2);
+
+/// The log from the cursor on, and whether the log is still the one that the cursor was written in.
+pub(super) struct Reader {
+    batches: mpsc::Receiver<Told<Batch>>,
+    era: u32,
+    /// What must stand at the first position that is read.
+    expected: Option<Position>,
+    /// Whether anything came from the log in this life of the loop.
+    has_read: bool,
+    has_complained: bool,
+}
+
+impl Reader {
+    /// Begins one position early, to see that what was folded last still stands there.
+    pub(super) fn open(bus: &Bus, cursor: Position) -> Self {
+        let expected = (cursor.seq > 0).then_some(cursor);
+        Self { batches: follow(bus.read_log(cursor.seq.saturating_sub(1))), era: cursor.era, expected, has_read: false, has_complained: false }
+    }
+
+    /// Reads another log, or one that lost its tail, from its beginning: identities make every repeat harmless, and the
+    /// next era makes its positions lie behind all earlier ones.
+    fn restart(&mut self, bus: &Bus) {
+        *self = Self { batches: follow(bus.read_log(0)), era: self.era + 1, expected: None, has_read: false, has_complained: false };
+    }
+
+    /// The next piece of the log, or how it stands. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Told<Batch> {
+        match self.batches.recv().await {
+            Some(told) => told,
+            // The task behind it ends only with this reader.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// False where another message stands at the cursor than the one that was folded.
+    fn agrees(&mut self, first: &LogMessage) -> bool {
+        self.expected.take().is_none_or(|expected| expected.seq == first.seq && expected.hash == hash(first))
+    }
+}
+
+/// Reads in a task of its own, so that the next piece is fetched while one is folded, and so that what is heard beside the
+/// log never cuts the wait for it short.
+fn follow(mut log: LogReader) -> mpsc::Receiver<Told<Batch>> {
+    let (sender, batches) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let told = tokio::select! {
+                () = sender.closed() => return,
+                told = log.next_batch(BATCH_MAX, BATCH_WAIT) => told,
+            };
+            if sender.send(told).await.is_err() {
+                return;
+            }
+        }
+    });
+    batches
+}
+
+impl Shell {
+    pub(super) fn take_batch(&mut self, told: Told<Batch>, reader: &mut Reader) {
+        match told {
+            Told::Done(batch) => {
+                self.log = Some(batch.log);
+                reader.has_complained = false;
+                if let Some(first) = batch.messages.first()
+                    && !reader.agrees(first)
+                {
+                    tracing::error!(cursor = self.mesh.cursor().seq, "the log is not the one that was read before; it is read from its start");
+                    self.count("log_replaced");
+                    return reader.restart(&self.bus);
+                }
+                reader.has_read |= !batch.messages.is_empty();
+                for message in batch.messages {
+                    self.take_message(&message, reader.era);
+                }
+            }
+            Told::Unknown => self.log = None,
+            Told::Refused(refusal) => self.take_refusal(&refusal, reader),
+        }
+    }
+
+    fn take_message(&mut self, message: &LogMessage, era: u32) {
+        let position = Position { era, seq: message.seq, hash: hash(message) };
+        match message.fact() {
+            Ok((Topic::NodeFact(node), envelope)) => self.feed(Input::Logged(position, Logged::from_node(node, envelope))),
+            Ok((Topic::CoordinatorFact(holder), envelope)) => {
+                self.feed(Input::Logged(position, Logged::from_coordinator(holder, envelope)));
+            }
+            Ok((Topic::Command(_) | Topic::Sync(_) | Topic::Beacon | Topic::Beat(_) | Topic::Live(..) | Topic::Out(..) | Topic::Control(_), _)) => {
+                self.feed(Input::Refused(position, "wrong_subject"));
+            }
+            Err(refusal) => {
+                tracing::warn!(seq = message.seq, %refusal, "a message of the log is refused");
+                self.feed(Input::Refused(position, refusal.name()));
+            }
+        }
+    }
+
+    fn take_refusal(&mut self, refusal: &BusRefusal, reader: &mut Reader) {
+        // What goes on being so is said once.
+        if self.log.take().is_some() || !reader.has_complained {
+            let problem = refusal.problem();
+            tracing::error!(why = problem.why, fix = problem.fix, "{refusal}");
+        }
+        reader.has_complained = true;
+        match refusal {
+            BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced => {
+                self.count("log_replaced");
+                // What was published into the lost part is lost with it, and only a fresh start forgets it.
+                self.is_log_replaced |= reader.has_read;
+                reader.restart(&self.bus);
+            }
+            BusRefusal::NoLog { .. } => {
+                let bus = self.bus.clone();
+                tokio::spawn(async move { bus.ensure_log(&LogSettings::default()).await });
+            }
+            BusRefusal::NotPermitted { .. }
+            | BusRefusal::NobodyListens { .. }
+            | BusRefusal::NoJetStream { .. }
+            | BusRefusal::LogFull { .. }
+            | BusRefusal::TooLong { .. }
+            | BusRefusal::ReplySubject { .. }
+            | BusRefusal::ServerTooOld { .. }
+            | BusRefusal::LogDiffers { .. }
+            | BusRefusal::Other { .. } => {}
+        }
+    }
+}
+
+/// What tells a message at a position from another one at the same position.
+fn hash(message: &LogMessage) -> ContentHash {
+    let mut hash = [0; 16];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&message.payload);
+    hasher.finalize_xof().fill(&mut hash);
+    ContentHash(hash)
+}

@@ -1,0 +1,135 @@
+//! The checkpoint of the fold: state and cursor in one transaction, read back at start, and read by pages afterwards.
+
+mod memory;
+mod open;
+mod sled;
+#[cfg(test)]
+mod tests;
+mod writes;
+
+use std::io;
+use std::path::PathBuf;
+
+use landfall_proto::codec::{Refusal, decode};
+use landfall_proto::id::{RoundId, RunId};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::key::Index;
+use crate::core::record::{AlertRecord, Changes, Key, RECORD_BYTES_MAX, Records, RunTail};
+use crate::core::round::Round;
+use crate::core::run::Run;
+
+pub use memory::MemoryLedger;
+pub use open::{Opened, open};
+pub use sled::SledLedger;
+
+/// What the coordinator needs of a store. Two keep to it, and one suite tests both.
+pub trait Ledger: Send + Sync {
+    /// Everything that a mesh is built from again.
+    fn load(&self) -> Result<Records, LedgerError>;
+
+    /// Writes all changes, the cursor among them, or none. What follows a crash is some prefix of the commits, and at
+    /// least those before the last [`Ledger::durable`].
+    fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
+
+    /// Returns when everything that was committed survives the end of the process and of the machine. Nobody is told that
+    /// a fact is safe before that.
+    fn durable(&self) -> Result<(), LedgerError>;
+
+    /// Keys of the list that `prefix` begins, in order, from behind `after`; at most `max`.
+    fn keys(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Vec<u8>>, LedgerError>;
+
+    /// One record's bytes; `None` where there is none.
+    fn record(&self, key: &Key) -> Result<Option<Vec<u8>>, LedgerError>;
+}
+
+/// Why the ledger cannot be used. It is only a checkpoint: whoever meets one of these opens it again or rebuilds it from the log.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("the ledger's folder {path} cannot be used; make it writable for this user and see that the disk is not full")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("another coordinator uses {path}; end it, or give this one a state_dir of its own")]
+    InUse { path: PathBuf },
+    #[error("the store failed")]
+    Store(#[from] ::sled::Error),
+    #[error("a record is damaged: {detail}")]
+    Damaged { detail: String },
+    #[error("a record cannot be read")]
+    Unreadable(#[source] Refusal),
+    #[error("the store's format is {found}, this build reads {wanted}")]
+    Format { found: u8, wanted: u8 },
+}
+
+/// Records by their ids, for reading history.
+impl dyn Ledger + '_ {
+    pub fn run(&self, id: RunId) -> Result<Option<Run>, LedgerError> {
+        self.read(&Key::Run(id))
+    }
+
+    pub fn round(&self, id: RoundId) -> Result<Option<Round>, LedgerError> {
+        self.read(&Key::Round(id))
+    }
+
+    pub fn alert(&self, id: Uuid) -> Result<Option<AlertRecord>, LedgerError> {
+        self.read(&Key::Alert(id))
+    }
+
+    pub fn tail(&self, id: RunId) -> Result<Option<RunTail>, LedgerError> {
+        self.read(&Key::Tail(id))
+    }
+
+    /// Entries of a list, in order, from behind the key `after`.
+    pub fn list(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Index>, LedgerError> {
+        let keys = self.keys(prefix, after, max)?;
+        keys.iter()
+            .map(|key| Index::read(key).ok_or_else(|| LedgerError::Damaged { detail: "a list holds a foreign key".to_owned() }))
+            .collect()
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, LedgerError> {
+        let Some(bytes) = self.record(key)? else { return Ok(None) };
+        decode(&bytes, RECORD_BYTES_MAX).map(Some).map_err(LedgerError::Unreadable)
+    }
+}
+
+/// Kinds of records that are held in memory whatever their age: meta, writers, parked facts, nodes, routines, limits.
+const ALWAYS_HELD: [u8; 6] = *b"mwpnol";
+
+/// Reads everything that is held in memory, through the two reading methods; both ledgers load this way.
+fn load(ledger: &dyn Ledger) -> Result<Records, LedgerError> {
+    let mut keys = held(ledger)?;
+    for kind in ALWAYS_HELD {
+        // Pieces of large records have keys of another kind, so each of these is a record's own.
+        keys.extend(ledger.keys(&[kind], None, usize::MAX)?.iter().filter_map(|key| Key::parse(key)));
+    }
+    let mut loaded = Records::default();
+    for key in keys {
+        if let Some(bytes) = ledger.record(&key)? {
+            loaded.read(key, &bytes).map_err(LedgerError::Unreadable)?;
+        }
+    }
+    Ok(loaded)
+}
+
+fn held(ledger: &dyn Ledger) -> Result<Vec<Key>, LedgerError> {
+    let mut keys = Vec::new();
+    for prefix in [8_u8, 9, 32] {
+        for entry in ledger.list(&[prefix], None, usize::MAX)? {
+            match entry {
+                Index::HeldRound(round) => keys.push(Key::Round(RoundId(round))),
+                Index::HeldRun(_, run) => keys.push(Key::Run(RunId(run))),
+                Index::HeldAlert(alert) => keys.push(Key::Alert(alert)),
+                Index::RoundByTime(..)
+                | Index::RoundByRoutine(..)
+                | Index::RunByTime(..)
+                | Index::RunByNode(..)
+                | Index::RunByRoutine(..)
+                | Index::RunByRound(..)
+                | Index::AlertByTime(..)
+                | Index::OpenAlert(..) => {}
+            }
+        }
+    }
+    Ok(keys)
+}

@@ -1,0 +1,38 @@
+//! The doors and windows: the bus, the ledger, time, and the loop that stands between them and the core.
+
+mod act;
+mod bus;
+pub mod clock;
+mod command;
+mod intake;
+pub mod key;
+pub mod ledger;
+mod publish;
+mod reads;
+mod requests;
+pub mod service;
+mod serve;
+mod shell;
+#[cfg(test)]
+mod tests;
+
+use landfall_proto::envelope::Envelope;
+use landfall_proto::id::Incarnation;
+use landfall_proto::version::PROTOCOL;
+use uuid::Uuid;
+
+pub use serve::{ServeError, serve, serve_until};
+
+/// A message that is not a fact. Its kind says how to read it; it needs no identity, because it repeats or answers.
+fn message(kind: &str, writer: &str, incarnation: Incarnation, body: Vec<u8>) -> Envelope {
+    Envelope {
+        protocol: PROTOCOL,
+        kind: kind.to_owned(),
+        id: Uuid::nil(),
+        writer: writer.to_owned(),
+        incarnation,
+        seq: 0,
+        sent_at: clock::now(),
+        body,
+    }
+}

@@ -1,0 +1,192 @@
+//! Operators' requests: acts go to the core and wait for the log, logs are fetched from their node, reads are answered between turns.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use landfall_proto::bus::Incoming;
+use landfall_proto::command::{Action, Answer, Command};
+use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::id::{NodeId, RunId};
+use landfall_proto::live::BEACON_INTERVAL;
+use landfall_proto::time::{Duration as Span, after};
+use landfall_proto::view::LogView;
+
+use super::clock;
+use super::reads::read;
+use super::shell::Shell;
+use crate::core::step::{Input, Ticket};
+use crate::view::{Scene, Surroundings};
+
+/// Acts that wait for their facts.
+const TICKETS_MAX: usize = 1024;
+
+/// Reads that wait for the end of a turn.
+const READS_MAX: usize = 256;
+
+/// Reads that are answered between two turns: a list costs about a millisecond, and the log must not wait for many.
+const READS_AT_ONCE: usize = 8;
+
+/// How long the request for a piece of a log may be on its way.
+const READ_LOG_LIFE: Span = Span::from_secs(10);
+
+/// Requests that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    tickets: BTreeMap<Ticket, Incoming>,
+    next: u64,
+    reads: VecDeque<(Incoming, Request)>,
+}
+
+impl Desk {
+    fn open(&mut self, incoming: Incoming) -> Result<Ticket, Incoming> {
+        if self.tickets.len() >= TICKETS_MAX {
+            return Err(incoming);
+        }
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.tickets.insert(ticket, incoming);
+        Ok(ticket)
+    }
+
+    pub(super) fn close(&mut self, ticket: Ticket) -> Option<Incoming> {
+        self.tickets.remove(&ticket)
+    }
+
+    pub(super) fn has_reads(&self) -> bool {
+        !self.reads.is_empty()
+    }
+}
+
+impl Shell {
+    pub(super) fn asked(&mut self, incoming: Incoming, request: Request) {
+        if self.stands_by() {
+            return;
+        }
+        match request {
+            Request::Start { .. }
+            | Request::Cancel { .. }
+            | Request::Retry { .. }
+            | Request::Retire { .. }
+            | Request::SetLimit { .. } => match self.desk.open(incoming) {
+                Ok(ticket) => self.feed(Input::Asked(ticket, request)),
+                Err(incoming) => self.reply(incoming, busy()),
+            },
+            Request::Logs { run, offset } => self.fetch_log(incoming, run, offset),
+            Request::Status
+            | Request::Rounds { .. }
+            | Request::Round { .. }
+            | Request::Runs { .. }
+            | Request::Run { .. }
+            | Request::Nodes { .. }
+            | Request::Node { .. }
+            | Request::Routines
+            | Request::Routine { .. }
+            | Request::Alerts { .. }
+            | Request::Alert { .. }
+            | Request::Limits => {
+                if self.desk.reads.len() >= READS_MAX {
+                    self.reply(incoming, busy());
+                } else {
+                    self.desk.reads.push_back((incoming, request));
+                }
+            }
+        }
+    }
+
+    /// Answers some of the reads that wait, from committed state.
+    pub(super) fn answer_reads(&mut self) {
+        for _ in 0..READS_AT_ONCE {
+            let Some((incoming, request)) = self.desk.reads.pop_front() else { return };
+            let reply = self.read(&request);
+            self.reply(incoming, reply);
+        }
+    }
+
+    fn read(&self, request: &Request) -> Reply {
+        let scene = Scene { mesh: &self.mesh, policy: &self.policy, progress: &self.progress, now: clock::now() };
+        let around = Surroundings {
+            lag: self.lag(),
+            bus_version: self.bus.health().server_version,
+            started_at: self.started_at,
+            refused: self.refused.clone(),
+        };
+        read(scene, &*self.ledger, &around, request).unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a request could not be answered");
+            problem(
+                "the request could not be answered",
+                &error.to_string(),
+                "see the coordinator's journal; its ledger is rebuilt from the log at the next start if it is damaged",
+            )
+        })
+    }
+
+    /// Another coordinator leads and answers, or may do so for all that is known yet; two answers to one question would be
+    /// one too many.
+    fn stands_by(&self) -> bool {
+        let fresh = BEACON_INTERVAL.as_std() * 3;
+        let me = self.mesh.me();
+        let led_before = self.mesh.leader().is_some_and(|leader| leader.holder == me.holder);
+        let another_is_heard = self.other_led_at.is_some_and(|at| at.elapsed() < fresh);
+        !self.mesh.leads() && (another_is_heard || (!led_before && self.began.elapsed() < fresh))
+    }
+
+    /// Asks the run's node for a piece of its log and passes the answer on.
+    fn fetch_log(&self, incoming: Incoming, run: RunId, offset: u64) {
+        let known = match self.mesh.runs().get(&run) {
+            Some(run) => Ok(Some(run.node.clone())),
+            None => self.ledger.run(run).map(|found| found.map(|run| run.node)),
+        };
+        let node = match known {
+            Ok(Some(node)) => node,
+            Ok(None) => return self.reply(incoming, no_run(run)),
+            Err(error) => return self.reply(incoming, problem("the run cannot be looked up", &error.to_string(), "see the coordinator's journal")),
+        };
+        let now = clock::now();
+        let command = Command {
+            id: clock::command_id(),
+            audience: node.clone(),
+            holder: self.mesh.me().holder.clone(),
+            epoch: self.mesh.epoch(),
+            issued_at: now,
+            not_after: after(now, READ_LOG_LIFE),
+            action: Action::ReadLog { run, offset },
+        };
+        let (commander, replier) = (self.commander.clone(), self.replier());
+        let online = self.mesh.is_online(&node, now);
+        tokio::spawn(async move {
+            let answer = commander.ask(&node, &command).await;
+            replier.give(&incoming, &log_reply(&node, run, online, answer)).await;
+        });
+    }
+}
+
+fn log_reply(node: &NodeId, run: RunId, online: bool, answer: Option<Answer>) -> Reply {
+    match answer {
+        Some(Answer::Log { offset, text, next_offset, ended }) => Reply::Logs(LogView { run, offset, text, next_offset, ended }),
+        Some(Answer::Refused { reason, message }) => problem(
+            &format!("{node} does not show the log of run {run}"),
+            &format!("{message} ({reason:?})"),
+            "look on the node itself: `landfall-agent runs` lists what it still has",
+        ),
+        Some(Answer::Accepted | Answer::AlreadyDone) => {
+            problem(&format!("{node} gave no log"), "its answer was of another kind", "see that agent and coordinator have the same version")
+        }
+        None if online => problem(&format!("{node} did not answer"), "it is connected but busy, or the answer was lost", "try again"),
+        None => problem(
+            &format!("{node} did not answer"),
+            "it has not been heard of lately; its logs are kept on the node",
+            "see that the machine and its agent run, then try again",
+        ),
+    }
+}
+
+fn no_run(run: RunId) -> Reply {
+    problem(&format!("there is no run {run}"), "no fact in the log speaks of it", "`landfall runs` lists the runs")
+}
+
+fn busy() -> Reply {
+    problem("the coordinator cannot take this request now", "too many requests wait", "try again in a moment")
+}
+
+pub(super) fn problem(what: &str, why: &str, fix: &str) -> Reply {
+    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned() })
+}

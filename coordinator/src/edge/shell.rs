@@ -1,0 +1,321 @@
+//! The loop around the core: log, fold, commit, act, in this order and never another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_proto::alert::Alert;
+use landfall_proto::bus::{Bus, Disconnects, LogState, Signer};
+use landfall_proto::envelope::Envelope;
+use landfall_proto::fact::coordinator::CoordinatorFact;
+use landfall_proto::id::{Holder, Incarnation, NodeId, RunId};
+use landfall_proto::live::BEACON_INTERVAL;
+use landfall_proto::report::Progress;
+use landfall_proto::subject::{Subject, Topic};
+use landfall_proto::time::{Timestamp, between};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::bus::{EVENTS_MAX, Event, listen, watch};
+use super::command::Commander;
+use super::intake::Reader;
+use super::ledger::{Ledger, LedgerError};
+use super::requests::Desk;
+use super::{clock, publish};
+use crate::config::SinkConfig;
+use crate::core::mesh::Mesh;
+use crate::core::policy::Policy;
+use crate::core::record::Records;
+use crate::core::step::{Delivery, Effect, Input, Notice, step};
+use crate::notify::Notifier;
+
+/// Events that are folded before one commit.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// Results of deliveries that wait for the loop.
+const DELIVERIES_MAX: usize = 1024;
+
+/// Runs whose latest progress is kept.
+const PROGRESS_MAX: usize = 20_000;
+
+/// Everything the loop is made of.
+pub(super) struct Parts {
+    pub(super) bus: Bus,
+    pub(super) ledger: Arc<dyn Ledger>,
+    /// What the ledger held.
+    pub(super) records: Records,
+    pub(super) holder: Holder,
+    pub(super) policy: Policy,
+    pub(super) signer: Signer,
+    pub(super) sinks: Vec<SinkConfig>,
+    /// Where the bus reports disconnects.
+    pub(super) disconnects: Option<Disconnects>,
+    /// Something about this process itself that a person must know.
+    pub(super) alert: Option<Alert>,
+}
+
+/// Why the loop ended by itself. Ending is right: what the memory holds and the ledger lacks is read from the log again.
+#[derive(Debug, thiserror::Error)]
+pub enum ShellError {
+    #[error("the ledger failed; it is opened again at the next start")]
+    Ledger(#[from] LedgerError),
+}
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// The log is another one than before, so decisions on their way may be lost: begin again from the ledger.
+    LogReplaced,
+}
+
+/// Runs until `stop` is done, the log is replaced, or the ledger fails. `ready` is called once, when the whole log is folded for the first time.
+pub(super) async fn run(parts: Parts, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<Ended, ShellError> {
+    let (events, mut happened) = mpsc::channel(EVENTS_MAX);
+    let (delivered, mut deliveries) = mpsc::channel(DELIVERIES_MAX);
+    if let Some(disconnects) = parts.disconnects {
+        tokio::spawn(watch(disconnects, events.clone()));
+    }
+    listen(&parts.bus, &events);
+    let mut reader = Reader::open(&parts.bus, parts.records.meta.cursor);
+    let mut ready = Some(ready);
+    let mut shell = Shell::new(
+        Own { holder: parts.holder, incarnation: clock::incarnation(), next_seq: 0 },
+        parts.bus,
+        parts.ledger,
+        parts.records,
+        parts.policy,
+        parts.signer,
+        &parts.sinks,
+        events,
+        delivered,
+    );
+    let mut beacon = interval(BEACON_INTERVAL.as_std());
+    beacon.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stop = pin!(stop);
+    if let Some(alert) = parts.alert {
+        shell.tell_everybody(alert);
+    }
+    shell.feed(Input::Woke);
+    shell.finish()?;
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            () = std::future::ready(()), if shell.desk.has_reads() => {}
+            told = reader.next() => shell.take_batch(told, &mut reader),
+            Some(event) = happened.recv() => shell.take_events(event, &mut happened),
+            Some(delivery) = deliveries.recv() => shell.feed(Input::Delivered(delivery)),
+            () = sleep_until(shell.wake) => shell.feed(Input::Woke),
+            _ = beacon.tick() => shell.beat(),
+        }
+        shell.finish()?;
+        if shell.is_caught_up()
+            && let Some(ready) = ready.take()
+        {
+            ready();
+        }
+        if shell.is_log_replaced {
+            break;
+        }
+    }
+    shell.end()
+}
+
+/// Under which identity this process writes.
+pub(super) struct Own {
+    pub(super) holder: Holder,
+    pub(super) incarnation: Incarnation,
+    pub(super) next_seq: u64,
+}
+
+pub(super) struct Shell {
+    pub(super) mesh: Mesh,
+    pub(super) policy: Policy,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) bus: Bus,
+    pub(super) commander: Commander,
+    pub(super) own: Own,
+    pub(super) notifier: Notifier,
+    pub(super) decisions: mpsc::Sender<Vec<Envelope>>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) desk: Desk,
+    pub(super) facts: Vec<CoordinatorFact>,
+    effects: Vec<Effect>,
+    /// Nodes that were heard and get a word back.
+    heard: BTreeSet<NodeId>,
+    pub(super) progress: BTreeMap<RunId, Progress>,
+    /// Refusals beside the log, by name, since this process began.
+    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) log: Option<LogState>,
+    pub(super) started_at: Timestamp,
+    pub(super) began: Instant,
+    /// When another coordinator's beacon was last heard.
+    pub(super) other_led_at: Option<Instant>,
+    /// Since when own facts have been on their way while the log was read to its end.
+    pub(super) flying_since: Option<Instant>,
+    pub(super) is_log_replaced: bool,
+    /// Committed since the last barrier.
+    is_dirty: bool,
+    wake: Instant,
+}
+
+impl Shell {
+    #[allow(clippy::too_many_arguments, reason = "each is a part of its own, and they are named at the one place that calls this")]
+    fn new(
+        own: Own,
+        bus: Bus,
+        ledger: Arc<dyn Ledger>,
+        records: Records,
+        mut policy: Policy,
+        signer: Signer,
+        sinks: &[SinkConfig],
+        events: mpsc::Sender<Event>,
+        delivered: mpsc::Sender<Delivery>,
+    ) -> Self {
+        policy.sinks = sinks.iter().map(|sink| sink.name.clone()).collect();
+        let cluster = bus.cluster().clone();
+        let (decisions, batches) = mpsc::channel(publish::BATCHES_MAX);
+        let subject = Subject::new(&cluster, Topic::CoordinatorFact(own.holder.clone()));
+        tokio::spawn(publish::publish(bus.clone(), subject, batches));
+        Self {
+            mesh: Mesh::restore(cluster.clone(), own.holder.clone(), own.incarnation, records),
+            policy,
+            ledger,
+            commander: Commander::new(bus.clone(), signer, own.incarnation),
+            notifier: Notifier::start(&cluster, sinks, delivered),
+            bus,
+            own,
+            decisions,
+            events,
+            desk: Desk::default(),
+            facts: Vec::new(),
+            effects: Vec::new(),
+            heard: BTreeSet::new(),
+            progress: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            log: None,
+            started_at: clock::now(),
+            began: Instant::now(),
+            other_led_at: None,
+            flying_since: None,
+            is_log_replaced: false,
+            is_dirty: false,
+            wake: Instant::now(),
+        }
+    }
+
+    /// Hands one input to the core and keeps what comes of it for the end of the turn.
+    pub(super) fn feed(&mut self, input: Input) {
+        let now = clock::now();
+        let step = step(&mut self.mesh, &self.policy, now, input);
+        self.facts.extend(step.facts);
+        self.effects.extend(step.effects);
+        // Without a wish the core is looked at once a minute all the same; that costs nothing and heals a lost wake-up.
+        let wait = step.wake_at.map_or(Duration::from_secs(60), |at| between(now, at).as_std());
+        self.wake = Instant::now() + wait.min(Duration::from_secs(60));
+    }
+
+    fn take_events(&mut self, first: Event, more: &mut mpsc::Receiver<Event>) {
+        self.take_event(first);
+        for _ in 1..EVENTS_AT_ONCE {
+            let Ok(event) = more.try_recv() else { return };
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Heard(beat) => {
+                let moved: Vec<Progress> = beat.live.iter().filter_map(|live| live.progress.clone()).collect();
+                moved.into_iter().for_each(|progress| self.moved(progress));
+                self.heard.insert(beat.node.clone());
+                self.feed(Input::Heard(beat));
+            }
+            Event::Led(beacon) => {
+                if beacon.holder != self.own.holder {
+                    self.other_led_at = Some(Instant::now());
+                }
+                self.feed(Input::Led(beacon));
+            }
+            Event::Gone(node) => self.feed(Input::Gone(node)),
+            Event::Moved(progress) => self.moved(progress),
+            Event::Asked(incoming, request) => self.asked(incoming, request),
+            Event::Answered(command, answer) => self.feed(Input::Answered(command, answer)),
+            Event::Refused(name) => self.count(name),
+        }
+    }
+
+    fn moved(&mut self, progress: Progress) {
+        if self.progress.len() >= PROGRESS_MAX && !self.progress.contains_key(&progress.run) {
+            let runs = self.mesh.runs();
+            self.progress.retain(|run, _| runs.get(run).is_some_and(|run| !run.is_ended()));
+        }
+        if self.progress.len() < PROGRESS_MAX {
+            self.progress.insert(progress.run, progress);
+        }
+    }
+
+    /// Sends an alert about this process straight to the sinks: its state cannot hold what happened to its state.
+    fn tell_everybody(&mut self, alert: Alert) {
+        self.count("ledger_rebuilt");
+        let notice = Notice { alert, raised_at: self.started_at, resolved: None, sinks: self.policy.sinks.clone() };
+        self.notifier.send(&notice);
+    }
+
+    pub(super) fn count(&mut self, name: &str) {
+        *self.refused.entry(name.to_owned()).or_default() += 1;
+    }
+
+    /// The end of a turn: decisions leave for the log, the state goes to the ledger, and only then is anything done.
+    fn finish(&mut self) -> Result<(), LedgerError> {
+        self.publish();
+        let changes = self.mesh.take_changes();
+        if !changes.is_empty() {
+            self.ledger.commit(&changes)?;
+            self.is_dirty = true;
+        }
+        // What is done here stands in the log, which is on disk; a ledger that a crash sets back is brought forward from it.
+        for effect in std::mem::take(&mut self.effects) {
+            self.perform(effect);
+        }
+        self.answer_reads();
+        self.answer_beats()
+    }
+
+    /// Says to the nodes that were heard what is safe. They delete what is safe, so that the ledger is the only place left for
+    /// it if the bus loses its disk: the barrier comes first.
+    fn answer_beats(&mut self) -> Result<(), LedgerError> {
+        let heard = std::mem::take(&mut self.heard);
+        if heard.is_empty() || !self.mesh.leads() {
+            return Ok(());
+        }
+        self.barrier()?;
+        heard.iter().for_each(|node| self.sync(node));
+        Ok(())
+    }
+
+    fn barrier(&mut self) -> Result<(), LedgerError> {
+        if std::mem::take(&mut self.is_dirty) {
+            self.ledger.durable()?;
+        }
+        Ok(())
+    }
+
+    /// Facts in the log that are not folded; `None` while the bus does not say.
+    pub(super) fn lag(&self) -> Option<u64> {
+        self.log.map(|log| log.last_seq.saturating_sub(self.mesh.cursor().seq))
+    }
+
+    fn is_caught_up(&self) -> bool {
+        self.lag() == Some(0)
+    }
+
+    fn end(mut self) -> Result<Ended, ShellError> {
+        self.finish()?;
+        self.ledger.durable()?;
+        Ok(if self.is_log_replaced { Ended::LogReplaced } else { Ended::Stopped })
+    }
+}

@@ -1,0 +1,336 @@
+//! The field names that people's programs depend on, as recorded documents.
+
+use std::collections::BTreeMap;
+
+use insta::assert_json_snapshot;
+use landfall_proto::alert::{Alert, AlertKey, Severity};
+use landfall_proto::control::{Paging, RunFilter};
+use landfall_proto::envelope::{ContentHash, Envelope, Epoch, Identity, Position};
+use landfall_proto::fact::agent::{AgentStarted, PlanAnnouncement, PlansAnnounced, RunAbout, RunFinished, RunStarted, StartCause};
+use landfall_proto::fact::coordinator::{
+    AlertDelivered, AlertRaised, CoordinatorFact, Dispatched, ExpectedRun, LeaderClaimed, OpenedBy, RoundConcluded, RoundOpened, WitnessAsked,
+};
+use landfall_proto::fact::agent::{AgentFact, Witnessed};
+use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RunId};
+use landfall_proto::live::Beat;
+use landfall_proto::plan::{Guards, RepositoryLock};
+use landfall_proto::report::{Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals};
+use landfall_proto::time::{Duration, Timestamp, after};
+use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
+use uuid::Uuid;
+
+use super::*;
+use crate::core::record::RunTail;
+use crate::core::step::{Input, Logged, step};
+
+const ROUND: RoundId = RoundId(Uuid::from_u128(0x10));
+const EPOCH: Epoch = Epoch { era: 0, term: 1 };
+
+fn at(second: u64) -> Timestamp {
+    after("2026-11-20T02:00:00Z".parse().unwrap(), Duration::from_secs(second))
+}
+
+fn node(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+fn run_of(name: &str) -> RunId {
+    RunId::of(ROUND, &node(name), TaskKind::Backup)
+}
+
+/// A mesh of two nodes: one landed and was seen by the other, which failed.
+struct Stage {
+    mesh: Mesh,
+    policy: Policy,
+    position: u64,
+    seqs: BTreeMap<String, u64>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mesh = Mesh::new("home".parse().unwrap(), "one".parse().unwrap(), Incarnation(Uuid::from_u128(1)));
+        let mut stage = Self { mesh, policy: Policy::default(), position: 0, seqs: BTreeMap::new() };
+        stage.decide(0, LeaderClaimed { epoch: EPOCH, holder: "one".parse().unwrap() });
+        for name in ["a", "b"] {
+            let labels = BTreeMap::from([("rack".to_owned(), "1".to_owned())]);
+            stage.say(1, name, AgentStarted { version: "1.0".to_owned(), cause: StartCause::First, host: format!("{name}.example"), labels });
+            stage.say(1, name, PlansAnnounced { plans: vec![plan()], broken: Vec::new() });
+            stage.feed(2, Input::Heard(beat(name)));
+        }
+        stage
+    }
+
+    fn with_a_round(mut self) -> Self {
+        self.decide(10, opened());
+        for name in ["a", "b"] {
+            let command = CommandId(Uuid::from_u128(0x20));
+            self.decide(11, Dispatched { epoch: EPOCH, run: run_of(name), node: node(name), command, dispatch: 1, not_after: at(40) });
+            self.say(12, name, RunStarted { about: about(name), started_at: at(12), attempt: 1 });
+        }
+        self
+    }
+
+    fn with_a_verdict(self) -> Self {
+        let mut stage = self.with_a_round();
+        stage.say(60, "a", RunFinished { about: about("a"), report: report("a", true) });
+        stage.say(61, "b", RunFinished { about: about("b"), report: report("b", false) });
+        let (witness, command, runs) = (node("b"), CommandId(Uuid::from_u128(0x30)), vec![run_of("a")]);
+        let repository = "r".parse().unwrap();
+        let asked = WitnessAsked { epoch: EPOCH, round: ROUND, repository, witness, command, runs, asked_at: at(62), not_after: at(99) };
+        let (repository, seen) = (asked.repository.clone(), asked.runs.clone());
+        stage.decide(62, asked);
+        let (absent, unknown, message) = (Vec::new(), None, String::new());
+        stage.say(63, "b", Witnessed { command, round: ROUND, repository, asked: 1, seen, absent, unknown, message });
+        stage.decide(64, RoundConcluded { epoch: EPOCH, round: ROUND, concluded_at: at(64), verdict: verdict(), part: 0, parts: 1 });
+        stage.decide(65, AlertRaised { epoch: EPOCH, alert: alert_about_b(), raised_at: at(65) });
+        let id = Uuid::from_u128(0x40);
+        let sink = "ops".to_owned();
+        stage.decide(66, AlertDelivered { epoch: EPOCH, id, sink, resolved: false, attempts: 2, error: None, at: at(66) });
+        stage
+    }
+
+    fn say(&mut self, second: u64, name: &str, fact: impl Into<AgentFact>) {
+        let fact = fact.into();
+        let envelope = self.envelope(second, name, Incarnation(Uuid::from_u128(2)), fact.kind(), fact.encode());
+        self.log(second, Logged::from_node(node(name), envelope));
+    }
+
+    fn decide(&mut self, second: u64, fact: impl Into<CoordinatorFact>) {
+        let fact = fact.into();
+        let envelope = self.envelope(second, "one", Incarnation(Uuid::from_u128(9)), fact.kind(), fact.encode());
+        self.log(second, Logged::from_coordinator("one".parse().unwrap(), envelope));
+    }
+
+    fn envelope(&mut self, second: u64, writer: &str, incarnation: Incarnation, kind: &str, body: Vec<u8>) -> Envelope {
+        let next = self.seqs.entry(writer.to_owned()).or_default();
+        let identity = Identity { writer: writer.to_owned(), incarnation, seq: *next };
+        *next += 1;
+        Envelope::fact(identity, kind, at(second), body)
+    }
+
+    fn log(&mut self, second: u64, logged: Logged) {
+        self.position += 1;
+        let position = Position { era: 0, seq: self.position, hash: ContentHash([0; 16]) };
+        self.feed(second, Input::Logged(position, logged));
+    }
+
+    fn feed(&mut self, second: u64, input: Input) {
+        let _ = step(&mut self.mesh, &self.policy, at(second), input);
+    }
+
+    fn scene<'a>(&'a self, progress: &'a BTreeMap<RunId, Progress>) -> Scene<'a> {
+        Scene { mesh: &self.mesh, policy: &self.policy, progress, now: at(14) }
+    }
+}
+
+fn plan() -> PlanAnnouncement {
+    PlanAnnouncement {
+        routine: "nightly".parse().unwrap(),
+        hash: "0123".to_owned(),
+        driver: "rustic".to_owned(),
+        target: "nas".parse().unwrap(),
+        repository: Some("r".parse().unwrap()),
+        can_witness: true,
+        lock: RepositoryLock::Shared,
+        calendar: Some("*-*-* 02:00:00".to_owned()),
+        zone: "UTC".to_owned(),
+        start_within: Duration::from_secs(3600),
+        finish_within: Duration::from_secs(7200),
+        stall_after: Duration::from_secs(1800),
+        rpo: Some(Duration::from_secs(100_000)),
+        labels: BTreeMap::new(),
+        guards: Guards::default(),
+        storage: None,
+        priority: 0,
+    }
+}
+
+fn beat(name: &str) -> Beat {
+    let incarnation = Incarnation(Uuid::from_u128(2));
+    let (version, live, paused) = ("1.0".to_owned(), Vec::new(), None);
+    Beat { node: node(name), incarnation, version, next_seq: 2, outbox: 1, vitals: Vitals::default(), live, paused, sent_at: at(2) }
+}
+
+fn about(name: &str) -> RunAbout {
+    RunAbout {
+        run: run_of(name),
+        round: ROUND,
+        routine: "nightly".parse().unwrap(),
+        slot: Some(at(0)),
+        task: TaskKind::Backup,
+        trigger: Trigger::Dispatched,
+        plan_hash: "0123".to_owned(),
+        repository: Some("r".parse().unwrap()),
+    }
+}
+
+fn opened() -> RoundOpened {
+    let expected = |name: &str| ExpectedRun {
+        node: node(name),
+        run: run_of(name),
+        plan_hash: "0123".to_owned(),
+        repository: Some("r".parse().unwrap()),
+        lock: RepositoryLock::Shared,
+        storage: None,
+        labels: BTreeMap::new(),
+        priority: 0,
+    };
+    RoundOpened {
+        epoch: EPOCH,
+        round: ROUND,
+        routine: "nightly".parse().unwrap(),
+        task: TaskKind::Backup,
+        slot: Some(at(0)),
+        opened_at: at(10),
+        start_by: at(3600),
+        deadline: at(7200),
+        rule: Rule::All,
+        expected: vec![expected("a"), expected("b")],
+        part: 0,
+        parts: 1,
+        opened_by: OpenedBy::Slot,
+    }
+}
+
+fn report(name: &str, lands: bool) -> RunReport {
+    let evidence = Evidence {
+        repository: Some("r".parse().unwrap()),
+        snapshot: format!("snapshot-of-{name}"),
+        taken_at: at(20),
+        level: ProofLevel::Landed,
+        matches: 1,
+        covers_sources: true,
+        files: 3,
+        bytes: 300,
+        read_at: at(59),
+    };
+    RunReport {
+        outcome: if lands { Outcome::Ok } else { Outcome::Failed },
+        reason: if lands { Reason::Completed } else { Reason::NoSpace },
+        message: if lands { "3 files landed".to_owned() } else { "the disk is full".to_owned() },
+        started_at: at(12),
+        finished_at: at(60),
+        attempts: 1,
+        exit: None,
+        statistics: Statistics { files: Some(3), bytes: Some(300), added_bytes: Some(30), ..Statistics::default() },
+        evidence: lands.then_some(evidence),
+        unread: Unread::default(),
+        findings: if lands { Vec::new() } else { vec!["less than 20 % of the disk is free".to_owned()] },
+        tail: String::new(),
+    }
+}
+
+fn verdict() -> Verdict {
+    let standing = |name: &str, standing, outcome, reason, witness| NodeStanding {
+        node: node(name),
+        run: run_of(name),
+        standing,
+        outcome: Some(outcome),
+        reason: Some(reason),
+        witness,
+    };
+    let nodes = vec![
+        standing("a", Standing::Good, Outcome::Ok, Reason::Completed, Witness::Confirmed { by: node("b") }),
+        standing("b", Standing::Bad, Outcome::Failed, Reason::NoSpace, Witness::Unwitnessed),
+    ];
+    Verdict { kind: VerdictKind::Diverged, summary: "1 of 2 nodes is not good: b".to_owned(), nodes, late: false }
+}
+
+fn alert_about_b() -> Alert {
+    Alert {
+        key: AlertKey("failed/nightly/b".to_owned()),
+        id: Uuid::from_u128(0x40),
+        severity: Severity::Critical,
+        title: "nightly failed on b".to_owned(),
+        routine: Some("nightly".parse().unwrap()),
+        round: Some(ROUND),
+        nodes: vec![node("b")],
+        reason: Some(Reason::NoSpace),
+        last_good_at: None,
+        fix: "free space there".to_owned(),
+        runbook: Some("https://wiki.example/failed".to_owned()),
+    }
+}
+
+#[test]
+fn a_run_that_is_under_way_shows_its_latest_figures() {
+    let stage = Stage::new().with_a_round();
+    let progress = Progress {
+        run: run_of("a"),
+        phase: landfall_proto::report::Phase::Transferring,
+        action: "/home/x".to_owned(),
+        percent: Some(40),
+        files_done: 4,
+        files_total: Some(10),
+        bytes_done: 40,
+        bytes_total: Some(100),
+        rate_bytes: 10,
+        eta_ms: Some(6000),
+        at: at(13),
+    };
+    let progress = BTreeMap::from([(run_of("a"), progress)]);
+    let scene = stage.scene(&progress);
+    assert_json_snapshot!("run_under_way", run(scene, &stage.mesh.runs()[&run_of("a")], stage.mesh.rounds().get(&ROUND)));
+}
+
+#[test]
+fn a_run_that_ended_shows_its_evidence_its_witness_and_its_life() {
+    let stage = Stage::new().with_a_verdict();
+    let none = BTreeMap::new();
+    let (scene, round) = (stage.scene(&none), stage.mesh.rounds().get(&ROUND));
+    let tail = |name| Some(RunTail { run: run_of(name), tail: "the end".to_owned(), unread: Unread::default() });
+    assert_json_snapshot!("run_that_landed", run_detail(scene, &stage.mesh.runs()[&run_of("a")], round, tail("a")));
+    assert_json_snapshot!("run_that_failed", run_detail(scene, &stage.mesh.runs()[&run_of("b")], round, tail("b")));
+}
+
+#[test]
+fn a_round_shows_who_is_good_bad_and_missing() {
+    let none = BTreeMap::new();
+    let under_way = Stage::new().with_a_round();
+    assert_json_snapshot!("round_under_way", round(&under_way.mesh.rounds()[&ROUND]));
+    let stage = Stage::new().with_a_verdict();
+    let runs: Vec<_> = stage.mesh.runs().values().cloned().collect();
+    assert_json_snapshot!("round_concluded", round_detail(stage.scene(&none), &stage.mesh.rounds()[&ROUND], &runs));
+}
+
+#[test]
+fn nodes_routines_alerts_and_the_whole_are_shown() {
+    let stage = Stage::new().with_a_verdict();
+    let none = BTreeMap::new();
+    let scene = stage.scene(&none);
+    let b = &stage.mesh.nodes()[&node("b")];
+    assert_json_snapshot!("node", super::node(scene, b, findings(scene, b)));
+    let nightly = &stage.mesh.routines()[&"nightly".parse().unwrap()];
+    let last = Some(round(&stage.mesh.rounds()[&ROUND]));
+    assert_json_snapshot!("routine", routine(scene, nightly, last));
+    assert_json_snapshot!("alert", alert(stage.mesh.open_alerts().next().unwrap()));
+    assert_json_snapshot!("limits", crate::core::permits::limits(scene.mesh, scene.policy));
+    let refused = BTreeMap::from([("malformed".to_owned(), 2)]);
+    let around = Surroundings { lag: Some(0), bus_version: Some("2.10.27".to_owned()), started_at: at(0), refused };
+    let mut whole = status(scene, &around, Vec::new());
+    whole.version = "as built".to_owned();
+    assert_json_snapshot!("status", whole);
+}
+
+#[test]
+fn a_filter_holds_only_where_every_condition_does() {
+    let stage = Stage::new().with_a_verdict();
+    let landed = &stage.mesh.runs()[&run_of("a")];
+    let all = RunFilter {
+        node: Some(node("a")),
+        routine: Some("nightly".parse().unwrap()),
+        round: Some(ROUND),
+        outcome: Some(Outcome::Ok),
+        ended: Some(true),
+    };
+    assert!(run_matches(landed, &RunFilter::default()) && run_matches(landed, &all));
+    for other in [
+        RunFilter { node: Some(node("b")), ..all.clone() },
+        RunFilter { outcome: Some(Outcome::Failed), ..all.clone() },
+        RunFilter { ended: Some(false), ..all.clone() },
+        RunFilter { round: Some(RoundId(Uuid::nil())), ..all.clone() },
+    ] {
+        assert!(!run_matches(landed, &other), "{other:?}");
+    }
+    assert_eq!(rows_wanted(&Paging::default()), 100);
+}
