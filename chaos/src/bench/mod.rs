@@ -1,0 +1,26 @@
+//! The budgets, measured: each benchmark prints one table with absolute numbers, ratios and budgets out of one run on one machine.
+
+pub mod backup;
+pub mod bare_engine;
+mod clock;
+mod contender;
+pub mod detect;
+pub mod dispatch;
+pub mod fold;
+pub mod idle;
+mod load;
+mod observer;
+mod options;
+mod peers;
+mod processor;
+mod round_trip;
+mod runner;
+mod samples;
+mod table;
+mod timed;
+mod tiny;
+mod tools;
+mod tree;
+
+pub use options::Options;
+pub use table::Table;

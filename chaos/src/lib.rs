@@ -1,0 +1,4 @@
+//! The weather: real processes under stress, and the benchmarks.
+
+pub mod bench;
+pub mod live;

@@ -1,0 +1,151 @@
+//! One node of a story: its plans and targets as files, and how its agent is started.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Command;
+
+use landfall_proto::plan::{Plan, Target};
+
+use super::bus::CLUSTER;
+use super::place::Place;
+use super::process::binary;
+
+/// Who nobody is.
+pub const NOBODY: u32 = 65534;
+
+/// How an agent's process is started.
+#[derive(Debug, Clone)]
+enum Start {
+    Plain,
+    /// As the user without rights, where the story itself is root's.
+    Nobody,
+    /// In file systems of its own, made by these lines of shell; they vanish with it.
+    Mounts(String),
+}
+
+/// One node of a story.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub(super) name: String,
+    pub(super) plans: Vec<Plan>,
+    targets: Vec<Target>,
+    labels: BTreeMap<String, String>,
+    lines: String,
+    start: Start,
+}
+
+impl Node {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            plans: Vec::new(),
+            targets: Vec::new(),
+            labels: BTreeMap::new(),
+            lines: String::new(),
+            start: Start::Plain,
+        }
+    }
+
+    #[must_use]
+    pub fn plan(mut self, plan: Plan) -> Self {
+        self.plans.push(plan);
+        self
+    }
+
+    #[must_use]
+    pub fn target(mut self, target: Target) -> Self {
+        self.targets.push(target);
+        self
+    }
+
+    /// A line for the top of `agent.toml`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push_str(line);
+        self.lines.push('\n');
+        self
+    }
+
+    #[must_use]
+    pub fn as_nobody(mut self) -> Self {
+        self.start = Start::Nobody;
+        self
+    }
+
+    /// Runs these lines of shell as root in mounts of the agent's own before it starts.
+    #[must_use]
+    pub fn with_mounts(mut self, lines: &str) -> Self {
+        self.start = Start::Mounts(lines.to_owned());
+        self
+    }
+}
+
+/// Writes everything that the agent reads.
+pub(super) fn write_node(place: &Place, node: &Node, url: &str, signing_key: &str) {
+    let Node { name, plans, targets, labels, lines, start } = node;
+    let root = place.folder(&format!("nodes/{name}"));
+    let at = |below: &str| root.join(below).display().to_string();
+    let seed = std::fs::read_to_string(place.path(&format!("seeds/node-{name}"))).expect("the seeds are drawn");
+    place.secret(&format!("nodes/{name}/seed"), &seed);
+    let mut text = format!(
+        "cluster = {CLUSTER:?}\nnode = {name:?}\ncoordinator_keys = [{signing_key:?}]\ndrain = \"1s\"\n{lines}\
+         plans_dir = {:?}\ntargets_dir = {:?}\nstate_dir = {:?}\n[bus]\nurls = [{url:?}]\nseed_file = {:?}\n[labels]\n",
+        at("plans.d"),
+        at("targets.d"),
+        at("state"),
+        at("seed"),
+    );
+    for (key, value) in labels {
+        let _ = writeln!(text, "{key:?} = {value:?}");
+    }
+    place.file(&format!("nodes/{name}/agent.toml"), &text);
+    for plan in plans {
+        let text = toml::to_string(plan).unwrap_or_else(|error| panic!("a plan can be written as a file: {error}"));
+        place.file(&format!("nodes/{name}/plans.d/{}.toml", plan.name), &text);
+    }
+    for target in targets {
+        let text = toml::to_string(target).unwrap_or_else(|error| panic!("a target can be written as a file: {error}"));
+        place.file(&format!("nodes/{name}/targets.d/{}.toml", target.name), &text);
+    }
+    place.folder(&format!("nodes/{name}/plans.d"));
+    place.folder(&format!("nodes/{name}/targets.d"));
+    place.folder(&format!("nodes/{name}/state"));
+    if matches!(start, Start::Nobody) && is_root() {
+        let status = Command::new("chown").arg("-R").arg(format!("{NOBODY}:{NOBODY}")).arg(&root).status();
+        assert!(status.is_ok_and(|status| status.success()), "expected that root can give {} away", root.display());
+    }
+}
+
+pub(super) fn agent_command(place: &Place, node: &Node) -> Command {
+    let program = binary("landfall-agent");
+    let config = place.path(&format!("nodes/{}/agent.toml", node.name));
+    let mut command = match &node.start {
+        Start::Nobody if is_root() => {
+            // Root's build folder may be closed to others.
+            let copy = place.folder("bin").join("landfall-agent");
+            std::fs::copy(&program, &copy).unwrap_or_else(|error| panic!("{} can be written: {error}", copy.display()));
+            let mut command = Command::new("setpriv");
+            command
+                .args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()])
+                .arg(copy);
+            command
+        }
+        Start::Plain | Start::Nobody => Command::new(program),
+        Start::Mounts(lines) => {
+            let mut command = Command::new("unshare");
+            command
+                .args(if is_root() { vec!["-m"] } else { vec!["-rm"] })
+                .args(["sh", "-ec"])
+                .arg(format!("{lines}\nexec \"$@\""))
+                .arg("sh")
+                .arg(program);
+            command
+        }
+    };
+    command.arg("--config").arg(config).arg("serve").current_dir(place.root());
+    command
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,41 @@
+//! Bad input and bad luck, told as stories with real processes: each test starts a mesh of its own and takes it away again.
+
+mod alerts;
+mod crashes;
+mod destinations;
+mod limits;
+mod messages;
+mod programs;
+mod rounds;
+mod slots;
+mod sources;
+mod together;
+
+use std::path::{Path, PathBuf};
+
+use landfall_chaos::live::{Node, Place, plans, source};
+use landfall_proto::view::RoundDetail;
+
+/// A small tree to protect.
+fn small_tree(place: &Place, name: &str) -> PathBuf {
+    let root = place.folder(name);
+    source::tree(&root, 20, 2_000);
+    root
+}
+
+/// A node that saves `source` into the repository that all nodes share.
+fn saver(name: &str, place: &Place, source: &Path) -> Node {
+    Node::new(name)
+        .plan(plans::rustic("nightly", source))
+        .target(plans::repository(&place.path("repository"), &place.path("secrets/password")))
+}
+
+/// Node, outcome and reason of each run, for failure messages that say it all.
+fn table(detail: &RoundDetail) -> String {
+    let rows: Vec<String> = detail
+        .runs
+        .iter()
+        .map(|run| format!("{} {} {:?} {:?}", run.node, run.state.as_str(), run.reason, run.witness))
+        .collect();
+    format!("{:?}: {}", detail.round.verdict, rows.join("; "))
+}

@@ -1,0 +1,322 @@
+#!/usr/bin/env bash
+# Fetches the outside programs that Landfall runs or tests against, without touching the system, and prints where each one is.
+
+# Functions are reached by name, through a variable or a trap, which the linter cannot follow.
+# shellcheck disable=SC2317
+set -euo pipefail
+
+readonly tools="${LANDFALL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/landfall/tools}"
+readonly nats_floor="2.10"
+readonly nextest_version="0.9.143"
+readonly deny_version="0.20.2"
+
+usage() {
+  cat <<'HELP'
+Usage: deploy/tools.sh NAME...
+
+Prints the path of each named program, one per line, fetching it first when it is not there yet.
+
+  nats-server      the bus, 2.10 or newer: an acceptable one on PATH, else Debian 13's
+  nats-server-new  the newest bus that Landfall is tested with, from Debian testing
+  restic           the current restic, from Debian testing
+  restic-old       Debian 12's restic, the oldest reader that must understand our repositories
+  borg             the current borg, from Debian testing, with the Python and libraries it needs
+  shellcheck       the shell linter, from Debian 13
+  cargo-nextest    the test runner: the one on PATH, else built by cargo
+  cargo-deny       the licence and source check: the one on PATH, else built by cargo
+
+Programs are kept in $LANDFALL_TOOLS (default: ~/.cache/landfall/tools); remove a program's folder there to fetch it again.
+A variable LANDFALL_<NAME>, such as LANDFALL_RESTIC_OLD=/opt/restic, names a program of your own instead; NATS_SERVER does so for
+the bus. Debian packages come from this machine's own mirror and their signatures are checked; nothing is installed.
+HELP
+}
+
+say() { printf 'tools: %s\n' "$*" >&2; }
+
+# fail WHAT WHY REMEDY
+fail() {
+  printf 'tools: %s\n  why:  %s\n  do:   %s\n' "$1" "$2" "$3" >&2
+  exit 1
+}
+
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
+
+nats_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//p'; }
+
+# What a person can do where Debian packages cannot be had.
+remedy() {
+  case "$1" in
+  nats-server*) echo "install nats-server $nats_floor or newer by hand and set NATS_SERVER to its path" ;;
+  *) echo "install ${1%-old} by hand and set $(variable "$1") to its path" ;;
+  esac
+}
+
+variable() { echo "LANDFALL_$(printf '%s' "$1" | tr 'a-z-' 'A-Z_')"; }
+
+# ---------------------------------------------------------------------------------------------------------------- Debian packages
+
+scratch=""
+cleanup() { if [ -n "$scratch" ]; then rm -rf "$scratch"; fi; }
+trap cleanup EXIT
+
+# The archive keyring of Debian 12 is enough for every suite used here: trixie, forky and sid are signed with bookworm's key too.
+keyring() {
+  local candidate
+  for candidate in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
+    if [ -r "$candidate" ]; then
+      echo "$candidate"
+      return
+    fi
+  done
+  fail "Debian's signing keys are not on this machine" "none of /usr/share/keyrings/debian-archive-keyring.{pgp,gpg} can be read" \
+    "install the package debian-archive-keyring, or: $(remedy "$1")"
+}
+
+# Every address that this machine's own apt uses for a component `main`, the likeliest first: the suite that the machine itself runs,
+# then other suites, then security and updates. What decides in the end is whether Debian's signature fits. It works before the first
+# `apt-get update` too, as on a fresh machine.
+mirrors() {
+  local codename
+  # shellcheck disable=SC1091
+  codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
+  # apt expands the $(…) fields, not the shell; without the two options it would write its own cache when root asks.
+  # shellcheck disable=SC2016
+  apt-get -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= indextargets --no-release-info --format '$(CREATED_BY)|$(COMPONENT)|$(RELEASE)|$(REPO_URI)' 2>/dev/null |
+    awk -F'|' -v codename="$codename" '$1 == "Packages" && $2 == "main" {
+      print ($3 == codename ? 0 : $3 ~ /-/ ? 2 : 1) "|" $4 }' | sort -t'|' -k1,1n -s | cut -d'|' -f2 | awk '!seen[$0]++'
+}
+
+# The part of apt's output that says what went wrong, on one line.
+complaint() { { grep -E '^[EW]: ' "$1" || tail -n 2 "$1"; } | awk '!seen[$0]++' | head -n 2 | cut -c 1-400 | tr '\n' ' '; }
+
+# A complete apt state of its own for one suite: nothing below /etc/apt or /var is written, no hook of the machine runs, and only
+# the machine's way to the network (proxies, time limits) is taken over.
+write_apt_state() {
+  local state="$1" suite="$2" mirror="$3" keys="$4"
+  mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+  : >"$state/status"
+  printf 'deb [signed-by=%s] %s %s main\n' "$keys" "$mirror" "$suite" >"$state/sources.list"
+  {
+    apt-config dump | grep '^Acquire::' | grep -vE '^Acquire::(IndexTargets|Languages|cdrom)' || true
+    cat <<CONF
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::http::Timeout "30";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::Etc::sourcelist "$state/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::State "$state";
+Dir::State::lists "$state/lists";
+Dir::State::status "$state/status";
+Dir::Cache "$state/cache";
+CONF
+  } >"$state/apt.conf"
+}
+
+# Leaves the state of one suite in $scratch/SUITE, once per call of this script.
+open_suite() {
+  local name="$1" suite="$2" keys mirror state log
+  if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    fail "$name cannot be fetched" "it comes from a Debian package, and this machine has no apt" "$(remedy "$name")"
+  fi
+  if [ -z "$scratch" ]; then scratch="$(mktemp -d)"; fi
+  state="$scratch/$suite"
+  if [ -e "$state/ready" ]; then return; fi
+  keys="$(keyring "$name")"
+  log="$scratch/$suite.log"
+  : >"$log"
+  for mirror in $(mirrors); do
+    rm -rf "$state"
+    write_apt_state "$state" "$suite" "$mirror" "$keys"
+    if APT_CONFIG="$state/apt.conf" apt-get update -qq -o APT::Update::Error-Mode=any >>"$log" 2>&1; then
+      touch "$state/ready"
+      return
+    fi
+  done
+  if [ ! -s "$log" ]; then echo "E: this machine's apt names no repository with a component 'main'" >"$log"; fi
+  fail "the package list of Debian $suite cannot be read, so $name cannot be fetched" "$(complaint "$log")" \
+    "check the network and this machine's apt sources, or: $(remedy "$name")"
+}
+
+# download NAME SUITE PACKAGE WITH_DEPENDENCIES: leaves .deb files in $scratch/debs.
+download() {
+  local name="$1" suite="$2" package="$3" whole="$4" log
+  open_suite "$name" "$suite"
+  log="$scratch/download.log"
+  rm -rf "$scratch/debs"
+  mkdir -p "$scratch/debs/partial"
+  say "fetching $package from Debian $suite"
+  if [ "$whole" = yes ]; then
+    APT_CONFIG="$scratch/$suite/apt.conf" apt-get install -qq -y --download-only -o "Dir::Cache::archives=$scratch/debs" "$package" >"$log" 2>&1
+  else
+    (cd "$scratch/debs" && APT_CONFIG="$scratch/$suite/apt.conf" apt-get download -qq "$package") >"$log" 2>&1
+  fi || fail "$package of Debian $suite cannot be fetched" "$(complaint "$log")" "check the network, or: $(remedy "$name")"
+}
+
+# Puts a finished folder in its place in one step; the caller holds the name's lock.
+settle() {
+  local name="$1" new="$2"
+  "$new/bin/$name" --version >/dev/null 2>"$scratch/run.log" || "$new/bin/$name" version >/dev/null 2>>"$scratch/run.log" ||
+    fail "the $name that was fetched does not run here" "$(tail -n 2 "$scratch/run.log" | tr '\n' ' ')" "$(remedy "$name")"
+  chmod 755 "$new"
+  mv -T "$new" "$tools/$name"
+}
+
+# Programs that need nothing but a C library (2.34 or newer, so Debian 12's and 13's) run as they are unpacked.
+fetch_plain() {
+  local name="$1" suite="$2" package="$3" new deb
+  download "$name" "$suite" "$package" no
+  new="$(mktemp -d "$tools/.new-$name.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  mkdir "$new/bin"
+  ln -s "../root$(cd "$new/root" && find usr/bin usr/sbin -name "$package" -printf '/%p\n' 2>/dev/null | head -n 1)" "$new/bin/$name"
+  settle "$name" "$new"
+}
+
+# Programs with libraries of their own suite are unpacked with all that they depend on, the C library included, and started through
+# that suite's own loader. So the same borg 1.4.5 with Python 3.14 runs on Debian 12 (Python 3.11) and 13 (Python 3.13), where its
+# package could not be installed.
+fetch_whole() {
+  local name="$1" suite="$2" package="$3" program="$4" new deb
+  download "$name" "$suite" "$package" yes
+  new="$(mktemp -d "$tools/.new-$name.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  mkdir "$new/bin"
+  write_launcher "$new" "$program" >"$new/bin/$name"
+  chmod 755 "$new/bin/$name"
+  settle "$name" "$new"
+}
+
+# Prints a starter that finds its own folder, so that the tools may be moved as a whole.
+write_launcher() {
+  local new="$1" program="$2" loader libraries python modules
+  loader="$(cd "$new" && find root -name 'ld-linux*.so.*' | sort | head -n 1)"
+  libraries="$(cd "$new" && dirname "$(find root/usr/lib -name 'libc.so.6' | head -n 1)")"
+  python="$(cd "$new" && find root/usr/bin -name 'python3.[0-9]*' | sort -V | tail -n 1)"
+  cat <<'SH'
+#!/bin/sh
+here="$(dirname "$(dirname "$(readlink -f "$0")")")"
+SH
+  if [ -z "$python" ]; then
+    echo "exec \"\$here/$loader\" --library-path \"\$here/$libraries\" \"\$here/root/$program\" \"\$@\""
+    return
+  fi
+  modules="root/usr/lib/python3/dist-packages"
+  echo "export PYTHONHOME=\"\$here/root/usr\" PYTHONPATH=\"\$here/$modules\""
+  echo "exec \"\$here/$loader\" --library-path \"\$here/$libraries\" \"\$here/$python\" -s \"\$here/root/$program\" \"\$@\""
+  # An installed package has its modules compiled; without this, each start would compile them again and comparisons would be unfair.
+  env -u PYTHONDONTWRITEBYTECODE PYTHONHOME="$new/root/usr" "$new/$loader" --library-path "$new/$libraries" "$new/$python" -m compileall -qq \
+    -s "$new/root" -p / "$new/root/usr/lib/${python##*/}" "$new/$modules" >&2 || true
+}
+
+# ------------------------------------------------------------------------------------------------------------------- cargo's tools
+
+fetch_crate() {
+  local name="$1" version="$2" new build
+  command -v cargo >/dev/null ||
+    fail "$name cannot be built" "there is no cargo on PATH" "install a Rust toolchain (1.95 or newer) and try again"
+  say "building $name $version with cargo; this takes minutes, once"
+  new="$(mktemp -d "$tools/.new-$name.XXXXXX")"
+  build="$(mktemp -d "$tools/.build-$name.XXXXXX")"
+  # The caller's own target folder would fill with objects that nobody needs again.
+  CARGO_TARGET_DIR="$build" cargo install --locked --quiet --root "$new" --version "$version" "$name" >&2 ||
+    fail "$name $version cannot be built" "cargo's message is above" "solve that, or install $name by hand so that it is on PATH"
+  rm -rf "$build"
+  chmod 755 "$new"
+  mv -T "$new" "$tools/$name"
+}
+
+# -------------------------------------------------------------------------------------------------------------------------- names
+
+# Prints a program that the machine already has, if it may be used.
+own() {
+  local name="$1" wanted="" version found
+  wanted="$(variable "$name")"
+  wanted="${!wanted:-}"
+  if [ "$name" = nats-server ] && [ -z "$wanted" ]; then wanted="${NATS_SERVER:-}"; fi
+  if [ -n "$wanted" ]; then
+    found="$(command -v "$wanted")" ||
+      fail "$wanted cannot be run" "an environment variable names it as $name, but it is not an executable file" "correct or unset the variable"
+    if [ "$name" = nats-server ]; then
+      version="$(nats_version "$found")"
+      at_least "${version:-0}" "$nats_floor" ||
+        fail "$found is too old" "it is nats-server ${version:-of an unknown version}; Landfall needs $nats_floor or newer" "correct or unset NATS_SERVER"
+    fi
+    echo "$found"
+    return
+  fi
+  case "$name" in
+  nats-server)
+    found="$(command -v nats-server)" || return 0
+    version="$(nats_version "$found")"
+    if at_least "${version:-0}" "$nats_floor"; then
+      echo "$found"
+    else
+      say "passing over $found: it is ${version:-of an unknown version}, and $nats_floor is the floor"
+    fi
+    ;;
+  cargo-nextest | cargo-deny) command -v "$name" || true ;;
+  *) ;;
+  esac
+}
+
+fetch() {
+  case "$1" in
+  nats-server) fetch_plain nats-server trixie nats-server ;;
+  nats-server-new) fetch_plain nats-server-new forky nats-server ;;
+  restic) fetch_plain restic forky restic ;;
+  restic-old) fetch_plain restic-old bookworm restic ;;
+  borg) fetch_whole borg forky borgbackup usr/bin/borg ;;
+  shellcheck) fetch_whole shellcheck trixie shellcheck usr/bin/shellcheck ;;
+  cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
+  cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
+  esac
+}
+
+provide() {
+  local name="$1" path
+  path="$(own "$name")"
+  if [ -z "$path" ]; then
+    path="$tools/$name/bin/$name"
+    if [ ! -x "$path" ]; then
+      mkdir -p "$tools"
+      # A second caller waits here and then finds the folder in its place. What an interrupted one left half-made is removed.
+      exec 9>"$tools/.lock-$name"
+      flock 9
+      if [ ! -x "$path" ]; then
+        rm -rf "${tools:?}/$name" "$tools/.new-$name."* "$tools/.build-$name."*
+        fetch "$name"
+      fi
+      exec 9>&-
+    fi
+  fi
+  echo "$path"
+}
+
+main() {
+  local name
+  if [ $# -eq 0 ]; then
+    usage >&2
+    exit 2
+  fi
+  for name in "$@"; do
+    case "$name" in
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    nats-server | nats-server-new | restic | restic-old | borg | shellcheck | cargo-nextest | cargo-deny) ;;
+    *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
+    esac
+  done
+  for name in "$@"; do provide "$name"; done
+  # The shell reads a script as it goes: ended here, a change of this file during a long build cannot confuse it.
+  exit 0
+}
+
+main "$@"
