@@ -18,7 +18,7 @@ use crate::core::{PauseRules, Rules};
 pub const CONFIG_PATH: &str = "/etc/landfall/agent.toml";
 
 /// A commented file with every key; a test reads it.
-pub const EXAMPLE: &str = include_str!("config/example.toml");
+pub const EXAMPLE: &str = include_str!("../../deploy/config/agent.toml");
 
 /// Where a person finds every key.
 const SAMPLE: &str = "`landfall-agent config example` shows every key";
@@ -77,7 +77,7 @@ pub struct BusConfig {
 pub struct TlsConfig {
     pub ca: PathBuf,
     #[serde(default)]
-    pub cert: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
     #[serde(default)]
     pub key: Option<PathBuf>,
 }
@@ -169,8 +169,10 @@ impl Config {
         let seed: Seed = text.parse().map_err(|_| ConfigError::Seed { path })?;
         let mut options =
             ConnectOptions::new(bus.urls.clone(), Role::Agent(self.node.clone()), self.cluster.clone(), seed);
-        options.tls =
-            bus.tls.as_ref().map(|tls| Tls { ca: tls.ca.clone(), client: tls.cert.clone().zip(tls.key.clone()) });
+        options.tls = bus
+            .tls
+            .as_ref()
+            .map(|tls| Tls { ca: tls.ca.clone(), client: tls.certificate.clone().zip(tls.key.clone()) });
         Ok(Some(options))
     }
 
@@ -209,8 +211,8 @@ impl Config {
                     );
                 }
             }
-            if bus.tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
-                object("bus.tls", "`cert` and `key` belong together".to_owned(), "give both, or neither");
+            if bus.tls.as_ref().is_some_and(|tls| tls.certificate.is_some() != tls.key.is_some()) {
+                object("bus.tls", "`certificate` and `key` belong together".to_owned(), "give both, or neither");
             }
         }
         if let Some(webhook) = &self.alarm.webhook
@@ -241,9 +243,9 @@ mod tests {
 
     #[test]
     fn the_example_is_read_and_shows_every_key() {
-        let config = Config::read("example.toml", EXAMPLE).unwrap();
+        let config = Config::read("agent.toml", EXAMPLE).unwrap();
         let bus = config.bus.unwrap();
-        assert!(bus.tls.unwrap().cert.is_some());
+        assert!(bus.tls.unwrap().certificate.is_some());
         assert!(config.alarm.webhook.is_some());
         assert!(config.pause.on_battery);
         assert_eq!(config.coordinator_keys.len(), 1);

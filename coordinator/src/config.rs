@@ -63,8 +63,15 @@ pub struct SinkConfig {
 pub enum SinkKind {
     Journal,
     /// A file, or the standard output where the path is `-`.
-    Jsonl { path: PathBuf },
-    Webhook { url: String, secret_file: PathBuf, attempts: u32, timeout: Duration },
+    Jsonl {
+        path: PathBuf,
+    },
+    Webhook {
+        url: String,
+        secret_file: PathBuf,
+        attempts: u32,
+        timeout: Duration,
+    },
 }
 
 /// Why there is no configuration.
@@ -203,7 +210,11 @@ impl Finder<'_> {
         let holder = file.name.or_else(|| {
             let found = host_name();
             if found.is_none() {
-                self.problem("name", "this machine's name cannot be used as a coordinator's name", "set `name` to a-z, 0-9 and -");
+                self.problem(
+                    "name",
+                    "this machine's name cannot be used as a coordinator's name",
+                    "set `name` to a-z, 0-9 and -",
+                );
             }
             found
         });
@@ -215,12 +226,8 @@ impl Finder<'_> {
         let system_seed = file.bus.system_seed_file.as_ref().map(|path| self.seed("bus.system_seed_file", path));
         let tls = file.bus.tls.map(|tls| self.tls(tls));
         let sinks = self.sinks(file.sink);
-        let bus = BusConfig {
-            urls: file.bus.urls,
-            seed: seed?,
-            tls: tls.flatten(),
-            system_seed: system_seed.flatten(),
-        };
+        let bus =
+            BusConfig { urls: file.bus.urls, seed: seed?, tls: tls.flatten(), system_seed: system_seed.flatten() };
         let state_dir = self.folder.join(file.state_dir);
         Some(Config {
             cluster: file.cluster,
@@ -252,7 +259,11 @@ impl Finder<'_> {
             (Some(certificate), Some(key)) => Some(Tls { ca: at(tls.ca), client: Some((at(certificate), at(key))) }),
             (None, None) => Some(Tls { ca: at(tls.ca), client: None }),
             (Some(_), None) | (None, Some(_)) => {
-                self.problem("bus.tls", "a certificate and its key belong together", "give both `certificate` and `key`, or neither");
+                self.problem(
+                    "bus.tls",
+                    "a certificate and its key belong together",
+                    "give both `certificate` and `key`, or neither",
+                );
                 None
             }
         }
@@ -266,7 +277,11 @@ impl Finder<'_> {
         for sink in sinks.into_iter().take(SINKS_MAX) {
             let name = sink.name.clone().unwrap_or_else(|| sink.kind.as_str().to_owned());
             if name.is_empty() || name.len() > 63 || read.iter().any(|other| other.name == name) {
-                self.problem("sink", &format!("the sink name {name:?} is empty, too long or given twice"), "give each [[sink]] a `name` of its own");
+                self.problem(
+                    "sink",
+                    &format!("the sink name {name:?} is empty, too long or given twice"),
+                    "give each [[sink]] a `name` of its own",
+                );
             }
             if let Some(kind) = self.sink_kind(sink) {
                 read.push(SinkConfig { name, kind });
@@ -282,7 +297,11 @@ impl Finder<'_> {
                 Some(path) if path == Path::new("-") => Some(SinkKind::Jsonl { path }),
                 Some(path) => Some(SinkKind::Jsonl { path: self.folder.join(path) }),
                 None => {
-                    self.problem("sink", "a jsonl sink needs a path", "write path = \"alerts.jsonl\", or \"-\" for the standard output");
+                    self.problem(
+                        "sink",
+                        "a jsonl sink needs a path",
+                        "write path = \"alerts.jsonl\", or \"-\" for the standard output",
+                    );
                     None
                 }
             },
@@ -293,18 +312,30 @@ impl Finder<'_> {
     fn webhook(&mut self, sink: FileSink) -> Option<SinkKind> {
         let attempts = sink.attempts.unwrap_or(WEBHOOK_ATTEMPTS);
         if attempts == 0 || attempts > WEBHOOK_ATTEMPTS_MAX {
-            self.problem("attempts", &format!("{attempts} attempts are not possible"), &format!("choose 1 to {WEBHOOK_ATTEMPTS_MAX}"));
+            self.problem(
+                "attempts",
+                &format!("{attempts} attempts are not possible"),
+                &format!("choose 1 to {WEBHOOK_ATTEMPTS_MAX}"),
+            );
         }
         let url = sink.url.filter(|url| url.starts_with("https://") || url.starts_with("http://"));
         if url.is_none() {
             self.problem("url", "a webhook needs an address", "write url = \"https://…\"");
         }
         if sink.secret_file.is_none() {
-            self.problem("secret_file", "a webhook needs a secret, or its receiver could believe anybody", "write a random line into a file and name it here");
+            self.problem(
+                "secret_file",
+                "a webhook needs a secret, or its receiver could believe anybody",
+                "write a random line into a file and name it here",
+            );
         }
         let secret_file = self.folder.join(sink.secret_file?);
         if let Err(error) = read_secret(&secret_file) {
-            self.problem("secret_file", &format!("{} cannot be used: {error}", secret_file.display()), "write a random line into it, readable by this service's user only");
+            self.problem(
+                "secret_file",
+                &format!("{} cannot be used: {error}", secret_file.display()),
+                "write a random line into it, readable by this service's user only",
+            );
         }
         Some(SinkKind::Webhook { url: url?, secret_file, attempts, timeout: sink.timeout.unwrap_or(WEBHOOK_TIMEOUT) })
     }
@@ -318,7 +349,11 @@ impl Finder<'_> {
 pub fn read_secret(path: &Path) -> Result<Vec<u8>, io::Error> {
     let text = std::fs::read_to_string(path)?;
     let line = text.lines().next().unwrap_or_default().trim();
-    if line.is_empty() { Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty")) } else { Ok(line.as_bytes().to_vec()) }
+    if line.is_empty() {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
+    } else {
+        Ok(line.as_bytes().to_vec())
+    }
 }
 
 /// This machine's name, made fit for a subject's token.
@@ -376,7 +411,9 @@ mod tests {
         let config = Config::read(&folder.path().join("coordinator.toml"), &format!("{SMALL}{more}")).unwrap();
         assert_eq!(config.sink_names(), ["journal", "jsonl", "ops"]);
         assert_eq!(config.policy.silent_alert_after, Duration::from_secs(60));
-        assert!(matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == WEBHOOK_TIMEOUT));
+        assert!(
+            matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == WEBHOOK_TIMEOUT)
+        );
         assert_eq!(config.bus.tls.unwrap().ca, folder.path().join("ca.crt"));
     }
 

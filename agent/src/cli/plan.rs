@@ -13,10 +13,10 @@ use super::{USAGE, print};
 use crate::edge::clock;
 
 /// A commented plan with every key; a test reads it.
-const PLAN_EXAMPLE: &str = include_str!("plan/example.toml");
+const PLAN_EXAMPLE: &str = include_str!("../../../deploy/config/plans.d/nightly.toml");
 
 /// A commented target with every key; a test reads it.
-const TARGET_EXAMPLE: &str = include_str!("plan/target.toml");
+const TARGET_EXAMPLE: &str = include_str!("../../../deploy/config/targets.d/disk.toml");
 
 /// Slots that are shown of a good plan.
 const SLOTS_SHOWN: usize = 3;
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn the_examples_are_read_and_show_every_key() {
-        let plan = read_plan("example.toml", PLAN_EXAMPLE).unwrap();
-        let target = read_target("target.toml", TARGET_EXAMPLE).unwrap();
+        let plan = read_plan("nightly.toml", PLAN_EXAMPLE).unwrap();
+        let target = read_target("disk.toml", TARGET_EXAMPLE).unwrap();
         assert_eq!(plan.target, target.name);
         assert!(plan.check.is_some() && plan.rpo.is_some() && plan.schedule.is_some());
         let keys = [

@@ -130,7 +130,8 @@ impl Shell {
     }
 
     fn is_done(&self, is_draining: bool) -> bool {
-        let is_idle = self.agent.live().is_empty() && self.waiting.is_empty();
+        // A run that has ended may still have to say so to whoever watches.
+        let is_idle = self.agent.live().is_empty() && self.waiting.is_empty() && self.work.is_empty();
         let was_all = self.ends_when_idle && self.has_worked && self.agent.is_idle();
         is_idle && (is_draining || was_all)
     }
@@ -288,7 +289,8 @@ impl Shell {
             Effect::Resend { from } => self.nudge.back_to(from),
             Effect::Alarm(alarm) => {
                 let siren = self.siren.clone();
-                self.helpers.spawn(async move { siren.raise(&alarm, now).await });
+                // It is waited for at the end: a run by hand may be all that this process does.
+                self.work.spawn(async move { siren.raise(&alarm, now).await });
             }
         }
     }

@@ -54,13 +54,17 @@ async fn watch(mesh: &Cluster, when: &str, seconds: u64, table: &mut Table) -> a
     let time: Vec<f64> = before.iter().zip(&after).map(|(before, after)| (after - before) * a_minute).collect();
     let memory: Vec<f64> = all().map(processor::resident).collect::<anyhow::Result<_>>()?;
     let samples = |values: &[f64]| values.iter().copied().collect::<Samples>();
-    let (agent_time, own_time) = time.split_at(agents.len());
-    let (agent_memory, own_memory) = memory.split_at(agents.len());
+    let (agent_time, coordinator_time) = time.split_at(agents.len());
+    let (agent_memory, coordinator_memory) = memory.split_at(agents.len());
+    let own: Vec<f64> = all().map(processor::own_memory).collect::<anyhow::Result<_>>()?;
+    let (agent_own, coordinator_own) = own.split_at(agents.len());
     let row =
         |what: &str, unit, values: &[f64]| Row::new(format!("{what}, {when}"), unit, Statistic::Max, &samples(values));
     table.push(row("agent: resident memory", Unit::Mebibytes, agent_memory).budget(Budget::AtMost(9.0)));
+    table.push(row("agent: of that its own", Unit::Mebibytes, agent_own));
     table.push(row("agent: processor time", Unit::MillisecondsPerMinute, agent_time).budget(Budget::AtMost(30.0)));
-    table.push(row("coordinator: resident memory", Unit::Mebibytes, own_memory).budget(Budget::AtMost(30.0)));
-    table.push(row("coordinator: processor time", Unit::MillisecondsPerMinute, own_time));
+    table.push(row("coordinator: resident memory", Unit::Mebibytes, coordinator_memory).budget(Budget::AtMost(30.0)));
+    table.push(row("coordinator: of that its own", Unit::Mebibytes, coordinator_own));
+    table.push(row("coordinator: processor time", Unit::MillisecondsPerMinute, coordinator_time));
     Ok(())
 }

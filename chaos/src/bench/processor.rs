@@ -9,8 +9,17 @@ const TICK_MS: f64 = 10.0;
 
 /// Resident memory in MiB.
 pub(super) fn resident(pid: u32) -> anyhow::Result<f64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The part of the resident memory that is the process's own: not its program, which the system can drop and read again.
+pub(super) fn own_memory(pid: u32) -> anyhow::Result<f64> {
+    memory(pid, "RssAnon:")
+}
+
+fn memory(pid: u32, kind: &str) -> anyhow::Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} has ended"))?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("the system does not tell the memory")?;
+    let line = text.lines().find(|line| line.starts_with(kind)).context("the system does not tell the memory")?;
     let kibibytes: f64 = line.split_whitespace().nth(1).context("the system does not tell the memory")?.parse()?;
     Ok(kibibytes / 1024.0)
 }

@@ -114,6 +114,10 @@ impl Operator {
     pub async fn opened(&self, request: &Request) -> RoundId {
         until("the coordinator opens the round", Duration::from_secs(15), async || match self.ask(request).await {
             Some(Reply::Opened { round }) => Some(round),
+            // It still reads the log and does not lead yet.
+            Some(Reply::Refused(problem)) if problem.what.contains("cannot act") => None,
+            // It reads the log and does not lead yet.
+            Some(Reply::Refused(problem)) if problem.what.contains("cannot act") => None,
             Some(other) => panic!("expected that {request:?} opens a round, and the coordinator said {other:?}"),
             None => None,
         })

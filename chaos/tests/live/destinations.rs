@@ -146,13 +146,16 @@ async fn flipped_bytes_in_the_repository_are_found_by_the_check_of_its_data() {
 async fn a_snapshot_that_vanishes_before_the_verdict_is_missed_by_the_witness() {
     let place = Place::new("contradicted");
     let tree = small_tree(&place, "tree");
-    let nodes = ["a", "b"].map(|name| saver(name, &place, &tree));
-    let [a, b] = nodes;
+    let large = place.folder("large");
+    source::tree(&large, 20, 1 << 20);
+    let (a, b) = (saver("a", &place, &tree), saver("b", &place, &large));
     let cluster = Setup::new(place).node(a).node(b).start().await;
     let first = cluster.operator.start("nightly").await;
     let detail = cluster.operator.verdict(first, seconds(25)).await;
     assert_eq!(detail.round.verdict, Some(VerdictKind::Converged), "expected a good first round: {}", table(&detail));
     let before: Vec<_> = snapshots(&cluster);
+    // Without anything new to save, b would be done before it could be held.
+    source::tree(&large, 40, (1 << 20) + 1);
 
     let round = cluster.operator.start("nightly").await;
     let (run_a, run_b) = (run_of(round, "a", TaskKind::Backup), run_of(round, "b", TaskKind::Backup));

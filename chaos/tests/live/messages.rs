@@ -1,10 +1,10 @@
 //! Messages that are wrong in every way, and clients that try what is not theirs.
 
-use landfall_chaos::live::bus::{cluster, node};
+use landfall_chaos::live::bus::{cluster, node, run_of};
 use landfall_chaos::live::cluster::HOLDER;
 use landfall_chaos::live::raw::{Raw, is_open_to_anybody};
 use landfall_chaos::live::wait::{seconds, until};
-use landfall_chaos::live::{Cluster, Gate, Node, Place, Setup, fresh_id, now};
+use landfall_chaos::live::{Cluster, Fact, Gate, Node, Place, Setup, fresh_id, now};
 use landfall_proto::bus::{Seed, Signer};
 use landfall_proto::codec::{FACT_BYTES_MAX, encode};
 use landfall_proto::command::{Action, Answer, COMMAND_KIND, Command, Refused};
@@ -70,23 +70,25 @@ async fn wrong_messages_on_every_subject_are_counted_by_name_and_stop_nothing() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_nobody_trusted_has_signed_is_refused_with_its_reason() {
     let mesh = two_nodes("forged").await;
+    // An agent knows an epoch from the commands it obeyed.
+    let first = mesh.operator.start("task").await;
+    mesh.operator.verdict(first, seconds(25)).await;
     let coordinator = Raw::connect(&mesh.bus.url(), &mesh.seed("coordinator")).await;
     let true_seed: Seed = std::fs::read_to_string(mesh.seed("signing")).unwrap().parse().unwrap();
     let stranger = Seed::generate();
-    let start = |audience: &str, not_after, term| Command {
-        id: CommandId(fresh_id()),
-        audience: node(audience),
-        holder: HOLDER.parse().unwrap(),
-        epoch: Epoch { era: 0, term },
-        issued_at: now(),
-        not_after,
-        action: Action::Start {
-            run: RunId(fresh_id()),
-            round: RoundId(fresh_id()),
-            routine: "task".parse().unwrap(),
-            slot: None,
-            task: TaskKind::Backup,
-        },
+    let start = |audience: &str, not_after, term| {
+        let round = RoundId(fresh_id());
+        let run = run_of(round, audience, TaskKind::Backup);
+        let routine = "task".parse().unwrap();
+        Command {
+            id: CommandId(fresh_id()),
+            audience: node(audience),
+            holder: HOLDER.parse().unwrap(),
+            epoch: Epoch { era: 0, term },
+            issued_at: now(),
+            not_after,
+            action: Action::Start { run, round, routine, slot: None, task: TaskKind::Backup },
+        }
     };
     let soon = now() + jiff::SignedDuration::from_secs(30);
     let past = now() - jiff::SignedDuration::from_secs(30);
@@ -110,7 +112,16 @@ async fn a_command_that_nobody_trusted_has_signed_is_refused_with_its_reason() {
             "expected {expected:?} for a command {what}: {answer:?}"
         );
     }
-    assert!(mesh.operator.log().runs_started().is_empty(), "expected that nothing was started");
+    // An agent that answered anywhere could be made to write in another node's name.
+    let forged =
+        encode(&message(HOLDER, COMMAND_KIND, encode(&Signer::from_seed(&true_seed).sign(&start("b", soon, 1)))));
+    let foreign = at(Topic::NodeFact(node("b")));
+    coordinator.client.publish_with_reply(at(Topic::Command(node("a"))), foreign, forged.into()).await.unwrap();
+    let second = mesh.operator.start("task").await;
+    mesh.operator.verdict(second, seconds(25)).await;
+    let log = mesh.operator.log();
+    assert!(log.0.iter().all(|seen| !matches!(seen.fact, Fact::Refused(_))), "expected no answer in the log");
+    assert_eq!(log.runs_started().len(), 4, "expected the runs of the two rounds and no other");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +167,7 @@ async fn the_bus_refuses_clients_without_a_key_and_nodes_that_touch_what_is_not_
     );
     let log = mesh.operator.log();
     assert!(
-        log.0.iter().all(|seen| !matches!(seen.fact, landfall_chaos::live::Fact::Refused(_))),
+        log.0.iter().all(|seen| !matches!(seen.fact, Fact::Refused(_))),
         "expected that nothing foreign reached the log"
     );
 }

@@ -2,7 +2,8 @@
 
 use landfall_chaos::live::bus::run_of;
 use landfall_chaos::live::wait::seconds;
-use landfall_chaos::live::{Cluster, Gate, Node, Place, Setup, plans};
+use landfall_chaos::live::{Cluster, Gate, Log, Node, Place, Setup, plans};
+use landfall_proto::alert::{Alert, Severity};
 use landfall_proto::plan::Plan;
 use landfall_proto::report::TaskKind;
 use landfall_proto::time::Duration;
@@ -29,7 +30,7 @@ async fn a_node_that_is_down_for_the_whole_round_is_named_by_one_alert_until_its
     assert!(verdict.summary.contains('c'), "expected that the sentence names c: {:?}", verdict.summary);
     let alert = cluster
         .operator
-        .seen("the alert overdue/task", seconds(5), |log| log.alerts().first().map(|alert| (*alert).clone()))
+        .seen("the alert overdue/task", seconds(5), |log| loud(log).first().map(|alert| (*alert).clone()))
         .await;
     assert_eq!(
         (alert.key.0.as_str(), alert.nodes.len(), alert.nodes[0].as_str()),
@@ -53,7 +54,8 @@ async fn a_node_that_is_down_for_the_whole_round_is_named_by_one_alert_until_its
             log.alerts_resolved().iter().any(|(_, resolved)| resolved.key == alert.key).then_some(())
         })
         .await;
-    assert_eq!(cluster.operator.log().alert_keys(), ["overdue/task"], "expected one alert in all");
+    assert_eq!(loud(&cluster.operator.log()).len(), 1, "expected one alert in all");
+    assert!(cluster.operator.open_alerts().await.is_empty(), "expected no open alert");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,6 +168,11 @@ fn quick(place: &Place, name: &str, body: &str, change: impl FnOnce(&mut Plan)) 
 fn limit(plan: &mut Plan, seconds: u64) {
     plan.deadlines.start_within = Duration::from_secs(seconds / 2);
     plan.deadlines.finish_within = Duration::from_secs(seconds);
+}
+
+/// Alerts that wake somebody; that a node starts late is only worth a note.
+fn loud(log: &Log) -> Vec<&Alert> {
+    log.alerts().into_iter().filter(|alert| alert.severity > Severity::Info).collect()
 }
 
 async fn verdict(cluster: &Cluster, routine: &str) -> VerdictKind {

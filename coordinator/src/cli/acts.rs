@@ -14,7 +14,9 @@ use super::{follow, rounds, runs};
 use crate::edge::clock;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check")]
+#[command(
+    after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check"
+)]
 pub(super) struct Start {
     routine: RoutineName,
     /// Only on these nodes [default: every node that announced the routine]
@@ -45,7 +47,9 @@ impl From<Task> for TaskKind {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall cancel 9c41d2     a run\n  landfall cancel 3f2a1b     a round: all its runs")]
+#[command(
+    after_help = "Examples:\n  landfall cancel 9c41d2     a run\n  landfall cancel 3f2a1b     a round: all its runs"
+)]
 pub(super) struct Cancel {
     /// A run or a round; the first letters of its id are enough
     id: String,

@@ -65,7 +65,11 @@ fn row(alert: &AlertView, now: Timestamp, screen: &Screen) -> Vec<String> {
         .deliveries
         .iter()
         .filter(|delivery| !delivery.resolved)
-        .map(|delivery| if delivery.error.is_some() { format!("{} FAILED", delivery.sink) } else { delivery.sink.clone() })
+        .map(
+            |delivery| {
+                if delivery.error.is_some() { format!("{} FAILED", delivery.sink) } else { delivery.sink.clone() }
+            },
+        )
         .collect();
     vec![
         severity(alert.alert.severity, screen),
@@ -99,6 +103,11 @@ fn show(view: &AlertView, now: Timestamp, screen: &Screen) {
     for delivery in &view.deliveries {
         let what = if delivery.resolved { "resolved" } else { "raised" };
         let how = delivery.error.as_ref().map_or_else(|| "taken".to_owned(), |error| format!("given up: {error}"));
-        screen.line(&format!("told      {} of \"{what}\" at {}: {how} (attempts {})", delivery.sink, instant(delivery.at), delivery.attempts));
+        screen.line(&format!(
+            "told      {} of \"{what}\" at {}: {how} (attempts {})",
+            delivery.sink,
+            instant(delivery.at),
+            delivery.attempts
+        ));
     }
 }

@@ -12,7 +12,9 @@ use super::screen::Screen;
 use crate::edge::clock;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall calendar 'mon..fri 22:00'\n  landfall calendar '*-*~01 03:00' --zone Europe/Berlin -n 12")]
+#[command(
+    after_help = "Examples:\n  landfall calendar 'mon..fri 22:00'\n  landfall calendar '*-*~01 03:00' --zone Europe/Berlin -n 12"
+)]
 pub(super) struct Explain {
     /// A systemd calendar expression
     expression: String,
@@ -26,10 +28,20 @@ pub(super) struct Explain {
 
 pub(super) fn run(options: &Explain, screen: &Screen) -> Result<ExitCode, Failure> {
     let calendar: Calendar = options.expression.parse().map_err(|error: landfall_proto::calendar::CalendarError| {
-        Failure::new(USAGE, format!("{:?} is not a calendar expression", options.expression), error.to_string(), "correct it; `man systemd.time` describes the form")
+        Failure::new(
+            USAGE,
+            format!("{:?} is not a calendar expression", options.expression),
+            error.to_string(),
+            "correct it; `man systemd.time` describes the form",
+        )
     })?;
     let zone = TimeZone::get(&options.zone).map_err(|_| {
-        Failure::new(USAGE, format!("{:?} is not a time zone", options.zone), "no zone has this name", "write an IANA name such as Europe/Berlin")
+        Failure::new(
+            USAGE,
+            format!("{:?} is not a time zone", options.zone),
+            "no zone has this name",
+            "write an IANA name such as Europe/Berlin",
+        )
     })?;
     let now = clock::now();
     let slots: Vec<jiff::Timestamp> = calendar.iter(now, &zone).take(usize::from(options.number)).collect();

@@ -6,7 +6,9 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall completion bash > /etc/bash_completion.d/landfall\n  landfall completion zsh > ~/.zfunc/_landfall")]
+#[command(
+    after_help = "Examples:\n  landfall completion bash > /etc/bash_completion.d/landfall\n  landfall completion zsh > ~/.zfunc/_landfall"
+)]
 pub(super) struct Completion {
     shell: Shell,
 }

@@ -68,18 +68,17 @@ fn read(path: &Path) -> Result<ConnectOptions, Failure> {
     let wrong = |why: String, fix: &str| Failure::new(USAGE, format!("{} cannot be used", path.display()), why, fix);
     let text = std::fs::read_to_string(path)
         .map_err(|error| wrong(error.to_string(), "name a file that you may read with --context FILE"))?;
-    let file: File = toml::from_str(&text)
-        .map_err(|error| wrong(error.to_string(), "write cluster, urls and seed_file; `landfall up` writes such a file"))?;
+    let file: File = toml::from_str(&text).map_err(|error| {
+        wrong(error.to_string(), "write cluster, urls and seed_file; `landfall up` writes such a file")
+    })?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let seed_path = folder.join(&file.seed_file);
     let seed_text = std::fs::read_to_string(&seed_path)
         .map_err(|error| wrong(format!("{}: {error}", seed_path.display()), "name a seed file that you may read"))?;
-    let seed: Seed = seed_text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .parse()
-        .map_err(|error| wrong(format!("{}: {error}", seed_path.display()), "put the operator's nkey seed there"))?;
+    let seed: Seed =
+        seed_text.lines().next().unwrap_or_default().parse().map_err(|error| {
+            wrong(format!("{}: {error}", seed_path.display()), "put the operator's nkey seed there")
+        })?;
     let mut options = ConnectOptions::new(file.urls, Role::Operator, file.cluster, seed).impatient(CONNECT_WITHIN);
     options.tls = file.tls.map(|tls| Tls {
         ca: folder.join(tls.ca),

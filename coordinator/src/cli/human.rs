@@ -19,7 +19,11 @@ pub(super) fn bytes(count: u64) -> String {
         whole /= 1024;
         unit += 1;
     }
-    if unit == 0 || whole >= 100 { format!("{whole} {}", UNITS[unit]) } else { format!("{whole}.{tenths} {}", UNITS[unit]) }
+    if unit == 0 || whole >= 100 {
+        format!("{whole} {}", UNITS[unit])
+    } else {
+        format!("{whole}.{tenths} {}", UNITS[unit])
+    }
 }
 
 pub(super) fn bytes_or_dash(count: Option<u64>) -> String {
@@ -52,7 +56,11 @@ pub(super) fn span_or_dash(ms: Option<u64>) -> String {
 
 /// `3m 05s ago`, `in 2h 00m`
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
-    if at > now { format!("in {}", span(between(now, at).as_ms())) } else { format!("{} ago", span(between(at, now).as_ms())) }
+    if at > now {
+        format!("in {}", span(between(now, at).as_ms()))
+    } else {
+        format!("{} ago", span(between(at, now).as_ms()))
+    }
 }
 
 pub(super) fn ago_or_dash(at: Option<Timestamp>, now: Timestamp) -> String {

@@ -12,7 +12,9 @@ use super::failure::Failure;
 use super::screen::Screen;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall limits\n  landfall limits set cluster 8\n  landfall limits set storage:nas 2\n  landfall limits set cluster 0      (nothing starts until it is raised)")]
+#[command(
+    after_help = "Examples:\n  landfall limits\n  landfall limits set cluster 8\n  landfall limits set storage:nas 2\n  landfall limits set cluster 0      (nothing starts until it is raised)"
+)]
 pub(super) struct Limits {
     #[command(subcommand)]
     act: Option<Act>,
@@ -43,7 +45,12 @@ pub(super) async fn run(options: &Limits, mesh: &Mesh, screen: &Screen) -> Resul
         .iter()
         .map(|limit| {
             let size = limit.size.map_or_else(|| "no limit".to_owned(), |size| size.to_string());
-            vec![limit.name.to_string(), limit.used.to_string(), size, if limit.is_default { "default".to_owned() } else { String::new() }]
+            vec![
+                limit.name.to_string(),
+                limit.used.to_string(),
+                size,
+                if limit.is_default { "default".to_owned() } else { String::new() },
+            ]
         })
         .collect();
     screen.table(&["LIMIT", "USED", "SIZE", ""], rows);

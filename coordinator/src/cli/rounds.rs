@@ -11,7 +11,10 @@ use landfall_proto::view::{Page, RoundDetail, RoundView, RunView};
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::{BAD, Failure};
-use super::human::{ago, bytes_or_dash, dash, instant, number_or_dash, short, short_round, span_or_dash, state_tone, verdict_tone, witness};
+use super::human::{
+    ago, bytes_or_dash, dash, instant, number_or_dash, short, short_round, span_or_dash, state_tone, verdict_tone,
+    witness,
+};
 use super::screen::Screen;
 use crate::edge::clock;
 
@@ -19,7 +22,9 @@ use crate::edge::clock;
 const SEARCH_PAGES_MAX: usize = 20;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall rounds\n  landfall rounds --routine nightly --rows 20\n  landfall rounds 3f2a1b")]
+#[command(
+    after_help = "Examples:\n  landfall rounds\n  landfall rounds --routine nightly --rows 20\n  landfall rounds 3f2a1b"
+)]
 pub(super) struct Rounds {
     /// One round; the first letters of its id are enough
     id: Option<String>,
@@ -79,10 +84,20 @@ pub(super) async fn resolve(text: &str, mesh: &Mesh) -> Result<RoundId, Failure>
 pub(super) fn only_one<T: Copy + PartialEq + ToString>(what: &str, text: &str, found: &[T]) -> Result<T, Failure> {
     match found {
         [one] => Ok(*one),
-        [] => Err(Failure::new(BAD, format!("there is no {what} {text}"), "no id begins so", format!("`landfall {what}s` lists them"))),
+        [] => Err(Failure::new(
+            BAD,
+            format!("there is no {what} {text}"),
+            "no id begins so",
+            format!("`landfall {what}s` lists them"),
+        )),
         many => {
             let ids: Vec<String> = many.iter().take(5).map(ToString::to_string).collect();
-            Err(Failure::new(BAD, format!("{text} is not one {what}"), format!("it begins {}", ids.join(", ")), "give more letters"))
+            Err(Failure::new(
+                BAD,
+                format!("{text} is not one {what}"),
+                format!("it begins {}", ids.join(", ")),
+                "give more letters",
+            ))
         }
     }
 }
@@ -145,12 +160,16 @@ pub(super) fn verdict_line(detail: &RoundDetail, screen: &Screen) {
             screen.paint(verdict.kind.as_str(), verdict_tone(verdict.kind)),
             verdict.summary
         )),
-        None => screen.line(&format!("converging: {} good, {} not good, {} still to report", round.good, round.bad, round.missing)),
+        None => screen.line(&format!(
+            "converging: {} good, {} not good, {} still to report",
+            round.good, round.bad, round.missing
+        )),
     }
 }
 
 pub(super) fn runs_table(runs: &[RunView], screen: &Screen) {
-    let header = ["NODE", "OUTCOME", "REASON", "FILES", "BYTES", "ADDED", "DURATION", "SNAPSHOT", "WITNESSED BY", "RUN"];
+    let header =
+        ["NODE", "OUTCOME", "REASON", "FILES", "BYTES", "ADDED", "DURATION", "SNAPSHOT", "WITNESSED BY", "RUN"];
     let rows = runs
         .iter()
         .map(|run| {

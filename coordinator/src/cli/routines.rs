@@ -71,10 +71,10 @@ fn show(routine: &RoutineView, now: Timestamp, screen: &Screen) {
         screen.line(&format!("  next {}  {}", instant(*slot), ago(*slot, now)));
     }
     screen.line(&format!(
-        "start within {}   finish within {}   last good at most {} old",
+        "start within {}   finish within {}{}",
         span(routine.start_within_ms),
         span(routine.finish_within_ms),
-        routine.rpo_ms.map_or_else(dash, span)
+        routine.rpo_ms.map(|rpo| format!("   last good at most {} old", span(rpo))).unwrap_or_default()
     ));
     let nodes: Vec<&str> = routine.nodes.iter().map(|node| node.as_str()).collect();
     screen.line(&format!("nodes    {}", nodes.join(", ")));
@@ -83,7 +83,9 @@ fn show(routine: &RoutineView, now: Timestamp, screen: &Screen) {
         screen.line(&format!("differs  {} (another definition than most)", differs.join(", ")));
     }
     if let Some(round) = &routine.last_round {
-        let verdict = round.verdict.map_or_else(|| "converging".to_owned(), |kind| screen.paint(kind.as_str(), verdict_tone(kind)));
+        let verdict = round
+            .verdict
+            .map_or_else(|| "converging".to_owned(), |kind| screen.paint(kind.as_str(), verdict_tone(kind)));
         screen.line(&format!("last     round {} opened {}: {verdict}", round.id, ago(round.opened_at, now)));
     }
 }

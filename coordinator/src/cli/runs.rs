@@ -11,7 +11,9 @@ use landfall_proto::view::{Page, RunDetail, RunView};
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::{Failure, USAGE};
-use super::human::{ago_or_dash, bytes_or_dash, dash, instant, number_or_dash, short, span_or_dash, state_tone, witness};
+use super::human::{
+    ago_or_dash, bytes_or_dash, dash, instant, number_or_dash, short, span_or_dash, state_tone, witness,
+};
 use super::rounds::{self, only_one};
 use super::screen::{Screen, Tone};
 use crate::edge::clock;
@@ -19,7 +21,9 @@ use crate::edge::clock;
 const SEARCH_PAGES_MAX: usize = 50;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall runs --open\n  landfall runs --node web-1 --outcome failed\n  landfall runs 9c41d2")]
+#[command(
+    after_help = "Examples:\n  landfall runs --open\n  landfall runs --node web-1 --outcome failed\n  landfall runs 9c41d2"
+)]
 pub(super) struct Runs {
     /// One run; the first letters of its id are enough
     id: Option<String>,
@@ -105,7 +109,10 @@ fn list(page: &Page<RunView>, now: Timestamp, screen: &Screen) {
         return;
     }
     let rows = page.rows.iter().map(|run| row(run, now, screen)).collect();
-    screen.table(&["RUN", "NODE", "ROUTINE", "TASK", "STATE", "REASON", "STARTED", "DURATION", "BYTES", "SNAPSHOT"], rows);
+    screen.table(
+        &["RUN", "NODE", "ROUTINE", "TASK", "STATE", "REASON", "STARTED", "DURATION", "BYTES", "SNAPSHOT"],
+        rows,
+    );
     if page.next.is_some() {
         screen.note("more with --rows");
     }
@@ -123,7 +130,7 @@ fn row(run: &RunView, now: Timestamp, screen: &Screen) -> Vec<String> {
         ago_or_dash(run.started_at, now),
         span_or_dash(run.duration_ms),
         bytes_or_dash(run.bytes),
-        run.snapshot.as_ref().map_or_else(dash, short),
+        run.snapshot.as_ref().filter(|snapshot| !snapshot.is_empty()).map_or_else(dash, short),
     ]
 }
 
@@ -135,7 +142,12 @@ fn show(detail: &RunDetail, now: Timestamp, screen: &Screen) {
         screen.line(&format!("waits    {wait}"));
     }
     screen.line(&format!("round    {}", run.round));
-    screen.line(&format!("started  {}   duration {}   attempts {}", ago_or_dash(run.started_at, now), span_or_dash(run.duration_ms), run.attempts));
+    screen.line(&format!(
+        "started  {}   duration {}   attempts {}",
+        ago_or_dash(run.started_at, now),
+        span_or_dash(run.duration_ms),
+        run.attempts
+    ));
     screen.line(&format!(
         "files    {}   bytes {}   added {}",
         number_or_dash(run.files),
@@ -143,7 +155,7 @@ fn show(detail: &RunDetail, now: Timestamp, screen: &Screen) {
         bytes_or_dash(run.added_bytes)
     ));
     screen.line(&format!(
-        "snapshot {}   repository {}   witnessed by {}",
+        "snapshot {}   repository {}   witness {}",
         run.snapshot.as_deref().unwrap_or("-"),
         run.repository.as_ref().map_or("-", |repository| repository.as_str()),
         witness(run.witness.as_ref())

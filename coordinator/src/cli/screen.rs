@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use landfall_proto::control::Problem;
 use serde::Serialize;
@@ -25,6 +25,22 @@ pub(super) enum Tone {
     Warn,
     Bad,
     Dim,
+}
+
+const BEGIN: &str = "\u{1b}[";
+const END: &str = "\u{1b}[0m";
+
+impl Tone {
+    /// The terminal's number for it; empty where there is none.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Good => "32",
+            Self::Warn => "33",
+            Self::Bad => "31;1",
+            Self::Dim => "2",
+        }
+    }
 }
 
 impl Screen {
@@ -87,34 +103,69 @@ impl Screen {
     }
 
     pub(super) fn paint(&self, text: &str, tone: Tone) -> String {
-        let code = match tone {
-            Tone::Plain => return text.to_owned(),
-            Tone::Good => "32",
-            Tone::Warn => "33",
-            Tone::Bad => "31;1",
-            Tone::Dim => "2",
-        };
-        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        match tone {
+            Tone::Good | Tone::Warn | Tone::Bad | Tone::Dim if self.color => {
+                format!("{BEGIN}{}m{text}{END}", tone.code())
+            }
+            Tone::Plain | Tone::Good | Tone::Warn | Tone::Bad | Tone::Dim => text.to_owned(),
+        }
     }
 
     /// Lines that are drawn again in place, below what was printed; invisible where nobody looks.
     pub(super) fn bars(&self) -> MultiProgress {
-        let target = if self.terminal && !self.json && !self.quiet { ProgressDrawTarget::stdout_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target = if self.terminal && !self.json && !self.quiet {
+            ProgressDrawTarget::stdout_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         MultiProgress::with_draw_target(target)
     }
 
     /// A table that fits the terminal; where nobody looks, its columns are not folded.
     pub(super) fn table(&self, header: &[&str], rows: Vec<Vec<String>>) {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(header.iter().map(|name| self.paint(name, Tone::Dim)));
+        table.load_style(presets::NOTHING).set_header(header.iter().map(|name| cell(&self.paint(name, Tone::Dim))));
         if self.terminal {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         }
         for row in rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(|text| cell(text)));
         }
         for text in table.lines() {
             self.line(text.trim_end());
         }
+    }
+}
+
+/// A cell of a table. Painted text is taken apart, because a table has to know how wide it is without its colour.
+fn cell(text: &str) -> Cell {
+    let painted =
+        text.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)).and_then(|rest| rest.split_once('m'));
+    let Some((code, inner)) = painted else { return Cell::new(text) };
+    let of = |tone: Tone| code == tone.code();
+    let cell = Cell::new(inner);
+    if of(Tone::Good) {
+        cell.fg(Color::DarkGreen)
+    } else if of(Tone::Warn) {
+        cell.fg(Color::DarkYellow)
+    } else if of(Tone::Bad) {
+        cell.fg(Color::DarkRed).add_attribute(Attribute::Bold)
+    } else {
+        cell.add_attribute(Attribute::Dim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_does_not_widen_a_cell() {
+        let screen = Screen { json: false, quiet: false, terminal: true, color: true };
+        for tone in [Tone::Plain, Tone::Good, Tone::Warn, Tone::Bad, Tone::Dim] {
+            assert_eq!(cell(&screen.paint("converged", tone)).content(), "converged");
+        }
+        let plain = Screen { color: false, ..screen };
+        assert_eq!(plain.paint("ok", Tone::Bad), "ok");
     }
 }

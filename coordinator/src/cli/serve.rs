@@ -32,11 +32,20 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Failure> {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let why = match &error {
-            ConfigError::Unreadable { source, .. } => source.to_string(),
-            ConfigError::Wrong(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        };
-        Self::new(USAGE, "the coordinator's configuration cannot be used", why, "correct it; `landfall serve --check` reads it again")
+        match &error {
+            ConfigError::Unreadable { path, source } => Self::new(
+                USAGE,
+                format!("the coordinator's file {} cannot be read", path.display()),
+                source.to_string(),
+                "write it, or name another one with --config",
+            ),
+            ConfigError::Wrong(problems) => Self::new(
+                USAGE,
+                "the coordinator's configuration cannot be used",
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+                "correct it; `landfall serve --check` reads it again",
+            ),
+        }
     }
 }
 

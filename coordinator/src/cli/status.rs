@@ -37,7 +37,11 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         "nodes {}/{} online{}   rounds open {}   runs running {}, queued {}   alerts open {}",
         status.nodes_online,
         status.nodes,
-        if silent.is_empty() { String::new() } else { format!(" (silent: {})", screen.paint(&silent.join(", "), Tone::Warn)) },
+        if silent.is_empty() {
+            String::new()
+        } else {
+            format!(" (silent: {})", screen.paint(&silent.join(", "), Tone::Warn))
+        },
         status.rounds_open,
         status.runs_running,
         status.runs_queued,

@@ -1,9 +1,8 @@
 //! Alerts are a difference: what the state wants said, against what is open. Nothing here is sent; raising is a decision.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use landfall_proto::alert::{Alert, AlertKey, Severity};
-use landfall_proto::fact::coordinator::{AlertRaised, AlertResolved, CoordinatorFact};
 use landfall_proto::id::{NodeId, RoundId, RoutineName};
 use landfall_proto::report::{Reason, TaskKind};
 use landfall_proto::time::{Duration, Timestamp, after};
@@ -21,6 +20,7 @@ use super::routine::Routine;
 use super::run::Stage;
 use super::step::Notice;
 use super::verify::listed;
+use super::wish::{Wanted, Wishes, difference, fix_of};
 
 /// So many failed nodes of one routine make one alert instead of one each.
 pub const FAILED_TOGETHER: usize = 3;
@@ -30,29 +30,6 @@ const NODES_MAX: usize = 100;
 
 /// A new leader repeats what a sink may have missed only where it was resolved so lately.
 const REPEATED_WITHIN: Duration = Duration::from_secs(86_400);
-
-/// An alert that the state asks for.
-struct Wanted {
-    kind: AlertKind,
-    key: AlertKey,
-    severity: Severity,
-    title: String,
-    routine: Option<RoutineName>,
-    round: Option<RoundId>,
-    nodes: Vec<NodeId>,
-    reason: Option<Reason>,
-    last_good_at: Option<Timestamp>,
-    fix: String,
-    /// What it follows from; with the key it makes the alert's id.
-    cause: Uuid,
-}
-
-/// What the state asks for about one matter, and which keys it can say nothing about at this moment.
-#[derive(Default)]
-struct Wishes {
-    wanted: BTreeMap<AlertKey, Wanted>,
-    unknown: BTreeSet<AlertKey>,
-}
 
 /// Raises and resolves the alerts about a routine.
 pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: &RoutineName) -> Look {
@@ -74,7 +51,7 @@ pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: 
         }
     }
     let again_at = rounds().map(|round| round.start_by).filter(|at| *at > now).min();
-    Look { facts: difference(mesh, policy, now, &Matter::RoutineAlerts(name.clone()), wishes), again_at }
+    Look::decided(difference(mesh, policy, now, &Matter::RoutineAlerts(name.clone()), wishes), again_at)
 }
 
 /// Raises and resolves the alerts about a node.
@@ -120,7 +97,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
         let at = silence(mesh, policy, now, id, &mut wishes);
         again_at = Some(again_at.map_or(at, |stale| stale.min(at)));
     }
-    Look { facts: difference(mesh, policy, now, &Matter::NodeAlerts(id.clone()), wishes), again_at }
+    Look::decided(difference(mesh, policy, now, &Matter::NodeAlerts(id.clone()), wishes), again_at)
 }
 
 /// What has to be looked at to judge an alert.
@@ -307,79 +284,6 @@ fn silence(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId, wishes: &m
     after(now, policy.silent_alert_after)
 }
 
-/// The decisions that make what is open equal to what is wanted.
-fn difference(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter, wishes: Wishes) -> Vec<CoordinatorFact> {
-    let mut facts = Vec::new();
-    let epoch = mesh.epoch();
-    let resolve = |record: &AlertRecord, why: &str| {
-        let (key, id) = (record.alert.key.clone(), record.alert.id);
-        CoordinatorFact::from(AlertResolved { epoch, key, id, resolved_at: now, why: why.to_owned() })
-    };
-    let Wishes { wanted, unknown } = wishes;
-    for key in mesh.index.alerts_about.get(matter).into_iter().flatten() {
-        if !wanted.contains_key(key)
-            && !unknown.contains(key)
-            && let Some(record) = mesh.open_alert(key)
-        {
-            facts.push(resolve(record, why_resolved(key)));
-        }
-    }
-    for (key, wanted) in wanted {
-        let alert = wanted.alert(policy);
-        if let Some(record) = mesh.open_alert(&key) {
-            if !outgrows(&record.alert, &alert) {
-                continue;
-            }
-            facts.push(resolve(record, "a graver one follows"));
-        }
-        // The same cause has been told and settled before: it is not told twice.
-        if !mesh.alerts.contains_key(&alert.id) {
-            facts.push(AlertRaised { epoch, alert, raised_at: now }.into());
-        }
-    }
-    facts
-}
-
-/// Whether the open alert says too little: it is louder by now, or a later verdict names more nodes.
-fn outgrows(open: &Alert, wanted: &Alert) -> bool {
-    if open.id == wanted.id {
-        return false;
-    }
-    let by_verdict = open.key.0.starts_with(AlertKind::Overdue.as_str());
-    wanted.severity > open.severity || (by_verdict && wanted.nodes.iter().any(|node| !open.nodes.contains(node)))
-}
-
-impl Wishes {
-    /// Of two wishes for one key the louder one counts.
-    fn want(&mut self, wanted: Wanted) {
-        match self.wanted.get(&wanted.key) {
-            Some(before) if before.severity >= wanted.severity => {}
-            Some(_) | None => drop(self.wanted.insert(wanted.key.clone(), wanted)),
-        }
-    }
-}
-
-impl Wanted {
-    fn alert(self, policy: &Policy) -> Alert {
-        let severity = policy.severity(self.kind, self.routine.as_ref(), self.severity);
-        let id = Uuid::new_v5(&self.cause, format!("{}/{severity}", self.key).as_bytes());
-        let runbook = policy.runbook(&self.key.0, self.routine.as_ref());
-        Alert {
-            key: self.key,
-            id,
-            severity,
-            title: self.title.chars().take(1000).collect(),
-            routine: self.routine,
-            round: self.round,
-            nodes: self.nodes,
-            reason: self.reason,
-            last_good_at: self.last_good_at,
-            fix: self.fix,
-            runbook,
-        }
-    }
-}
-
 fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKey {
     AlertKey(match node {
         Some(node) => format!("{}/{routine}/{node}", kind.as_str()),
@@ -395,35 +299,4 @@ fn common(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
 
 fn with_node(message: &str, node: &NodeId) -> String {
     if message.contains(node.as_str()) { message.to_owned() } else { format!("{node}: {message}") }
-}
-
-const fn fix_of(kind: AlertKind) -> &'static str {
-    match kind {
-        AlertKind::Stale => "Look at the node's last runs; retry the one that failed.",
-        AlertKind::BrokenPlan => "Correct the named file; `landfall-agent plans` on the node shows every error.",
-        AlertKind::StorageLow => "Free space there or give it more.",
-        AlertKind::ClockSkew => "Set the node's clock by NTP.",
-        AlertKind::Conflict => "Give the copy its own node id and a fresh state directory.",
-        AlertKind::Failed
-        | AlertKind::Overdue
-        | AlertKind::Diverged
-        | AlertKind::Late
-        | AlertKind::NodeSilent
-        | AlertKind::Guard
-        | AlertKind::Contradicted => "Look at the run's log.",
-    }
-}
-
-fn why_resolved(key: &AlertKey) -> &'static str {
-    match key.0.split('/').next().unwrap_or_default() {
-        "failed" => "a later run is good, or the alert about several nodes tells it",
-        "overdue" => "every named node has had a good run since",
-        "diverged" => "every node of the routine is good again",
-        "late" => "every run has started, or its round is over",
-        "node_silent" => "the node is heard again",
-        "stale" => "there is a good backup that is young enough",
-        "guard" => "the latest good run is within its bands",
-        "contradicted" => "a later snapshot was found",
-        _ => "it is no longer so",
-    }
 }

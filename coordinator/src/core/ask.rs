@@ -19,8 +19,8 @@ use super::step::{Effect, Step, Ticket};
 /// Requests that wait for decisions on their way.
 const ASKS_MAX: usize = 1000;
 
-/// What a request leads to: decisions and the reply once they stand, or a reply at once.
-type Answered = Result<(Vec<CoordinatorFact>, Reply), Reply>;
+/// What a request leads to: decisions, and the reply once they stand; without decisions the reply is given at once.
+type Answered = (Vec<CoordinatorFact>, Reply);
 
 /// Takes in a request; who does not lead cannot act on it.
 pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
@@ -41,17 +41,18 @@ pub(super) fn answer(mesh: &mut Mesh, policy: &Policy, now: Timestamp, step: &mu
             step.effects.push(Effect::Reply(ticket, lost_the_lead(mesh)));
             continue;
         }
-        match act(mesh, policy, now, request) {
-            Err(reply) => step.effects.push(Effect::Reply(ticket, reply)),
-            Ok((facts, reply)) => {
-                let last = facts.len().saturating_sub(1);
-                for (index, fact) in facts.into_iter().enumerate() {
-                    let reply = (index == last).then(|| (ticket, reply.clone()));
-                    mesh.hand_out(fact, reply, &mut step.facts);
-                }
-                return;
-            }
+        let (facts, reply) = act(mesh, policy, now, request);
+        if facts.is_empty() {
+            step.effects.push(Effect::Reply(ticket, reply));
+            continue;
         }
+        let last = facts.len() - 1;
+        let mut reply = Some((ticket, reply));
+        for (index, fact) in facts.into_iter().enumerate() {
+            let reply = if index == last { reply.take() } else { None };
+            mesh.hand_out(fact, reply, &mut step.facts);
+        }
+        return;
     }
 }
 
@@ -72,7 +73,7 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         Request::Cancel { id, by } => cancel(mesh, id, &by),
         Request::Retry { id, request, by: _ } => retry(mesh, policy, now, id, request),
         Request::Retire { node, by } => retire(mesh, node, by),
-        Request::SetLimit { name, value, by } => Ok(set_limit(mesh, name, value, by)),
+        Request::SetLimit { name, value, by } => set_limit(mesh, name, value, by),
         Request::Status
         | Request::Rounds { .. }
         | Request::Round { .. }
@@ -85,7 +86,9 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Alerts { .. }
         | Request::Alert { .. }
         | Request::Limits
-        | Request::Logs { .. } => Err(problem("nothing was done", "this request only reads", "Ask the read side.")),
+        | Request::Logs { .. } => {
+            (Vec::new(), problem("nothing was done", "this request only reads", "Ask the read side."))
+        }
     }
 }
 
@@ -100,7 +103,7 @@ fn start(
 ) -> Answered {
     let round = RoundId(request);
     if mesh.rounds.contains_key(&round) {
-        return Err(Reply::Opened { round });
+        return (Vec::new(), Reply::Opened { round });
     }
     let known: Vec<&RoutineName> =
         mesh.routines.values().filter(|routine| !routine.nodes.is_empty()).map(|routine| &routine.name).collect();
@@ -111,19 +114,22 @@ fn start(
         } else {
             format!("Routines that exist: {}.", names.join(", "))
         };
-        return Err(problem(&format!("{name} was not started"), "no node has announced a plan of this name", &fix));
+        return (
+            Vec::new(),
+            problem(&format!("{name} was not started"), "no node has announced a plan of this name", &fix),
+        );
     };
     for node in &nodes {
         if let Some(why) = why_not(mesh, node, name) {
             let able: Vec<String> = routine.nodes.iter().take(20).map(ToString::to_string).collect();
             let fix = format!("Nodes with this plan: {}.", able.join(", "));
-            return Err(problem(&format!("{name} was not started on {node}"), &why, &fix));
+            return (Vec::new(), problem(&format!("{name} was not started on {node}"), &why, &fix));
         }
     }
     let chosen: BTreeSet<NodeId> = if nodes.is_empty() { routine.nodes.clone() } else { nodes.into_iter().collect() };
     let expected = chosen.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
     let new = NewRound { round, routine: name.clone(), task, slot: None, expected, opened_by: OpenedBy::Operator };
-    Ok((opened(mesh, policy, now, new), Reply::Opened { round }))
+    (opened(mesh, policy, now, new), Reply::Opened { round })
 }
 
 fn why_not(mesh: &Mesh, id: &NodeId, routine: &RoutineName) -> Option<String> {
@@ -141,15 +147,15 @@ fn cancel(mesh: &Mesh, id: Uuid, by: &str) -> Answered {
     let runs: Vec<&Run> = match (mesh.runs.get(&RunId(id)), mesh.rounds.get(&RoundId(id))) {
         (Some(run), _) => vec![run],
         (None, Some(round)) => round.runs.iter().filter_map(|run| mesh.runs.get(run)).collect(),
-        (None, None) => return Err(unknown(&what)),
+        (None, None) => return (Vec::new(), unknown(&what)),
     };
     if let ([run], true) = (runs.as_slice(), runs.iter().all(|run| run.is_ended())) {
         let how = run.outcome().map_or("ended", |outcome| outcome.as_str());
-        return Err(problem(&what, &format!("it has ended already: {how}"), "Nothing has to be done."));
+        return (Vec::new(), problem(&what, &format!("it has ended already: {how}"), "Nothing has to be done."));
     }
     let open: Vec<&Run> = runs.into_iter().filter(|run| !run.is_ended()).collect();
     if open.is_empty() {
-        return Err(problem(&what, "every run of the round has ended already", "Nothing has to be done."));
+        return (Vec::new(), problem(&what, "every run of the round has ended already", "Nothing has to be done."));
     }
     let fresh: Vec<&Run> = open.iter().filter(|run| run.cancel.is_none()).copied().collect();
     let message = match open.as_slice() {
@@ -157,7 +163,7 @@ fn cancel(mesh: &Mesh, id: Uuid, by: &str) -> Answered {
         open => format!("{} runs are being cancelled", open.len()),
     };
     if fresh.is_empty() {
-        return Err(Reply::Done { message });
+        return (Vec::new(), Reply::Done { message });
     }
     let fact = |run: &Run| {
         let command = CommandId::of("cancel", run.id.0, "");
@@ -168,14 +174,14 @@ fn cancel(mesh: &Mesh, id: Uuid, by: &str) -> Answered {
             by: by.chars().take(100).collect(),
         })
     };
-    Ok((fresh.into_iter().map(fact).collect(), Reply::Done { message }))
+    (fresh.into_iter().map(fact).collect(), Reply::Done { message })
 }
 
 /// `id` is a run's, or a round's: then every node that is not good is tried again.
 fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) -> Answered {
     let round = RoundId(request);
     if mesh.rounds.contains_key(&round) {
-        return Err(Reply::Opened { round });
+        return (Vec::new(), Reply::Opened { round });
     }
     let what = format!("{id} was not tried again");
     let runs: Vec<&Run> = match (mesh.runs.get(&RunId(id)), mesh.rounds.get(&RoundId(id))) {
@@ -183,38 +189,40 @@ fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) 
         (None, Some(round)) => {
             round.runs.iter().filter_map(|run| mesh.runs.get(run)).filter(|run| run.expected).collect()
         }
-        (None, None) => return Err(unknown(&what)),
+        (None, None) => return (Vec::new(), unknown(&what)),
     };
     if runs.iter().any(|run| !run.is_ended()) {
         let fix = "Wait for the end, or cancel it first.";
-        return Err(problem(&what, "not every run of it has ended", fix));
+        return (Vec::new(), problem(&what, "not every run of it has ended", fix));
     }
     let bad: Vec<&Run> = runs.into_iter().filter(|run| !run.is_good()).collect();
     let Some(first) = bad.first() else {
-        return Err(problem(&what, "it is good", "Start the routine if you want another backup."));
+        return (Vec::new(), problem(&what, "it is good", "Start the routine if you want another backup."));
     };
     let (routine, task, of) = (first.routine.clone(), first.task, first.id);
     if let Some(why) = bad.iter().find_map(|run| why_not(mesh, &run.node, &routine)) {
-        return Err(problem(&what, &why, "Start the routine on the nodes that have its plan."));
+        return (Vec::new(), problem(&what, &why, "Start the routine on the nodes that have its plan."));
     }
     let nodes: BTreeSet<&NodeId> = bad.iter().map(|run| &run.node).collect();
     let expected = nodes.into_iter().filter_map(|node| expected_of(mesh, node, &routine, round, task)).collect();
     let new = NewRound { round, routine, task, slot: None, expected, opened_by: OpenedBy::Retry { of } };
-    Ok((opened(mesh, policy, now, new), Reply::Opened { round }))
+    (opened(mesh, policy, now, new), Reply::Opened { round })
 }
 
 fn retire(mesh: &Mesh, node: NodeId, by: String) -> Answered {
     match mesh.nodes.get(&node) {
         None => {
             let what = format!("{node} was not retired");
-            Err(problem(&what, "no node of this name is known", "List the nodes to see their names."))
+            (Vec::new(), problem(&what, "no node of this name is known", "List the nodes to see their names."))
         }
-        Some(known) if known.is_retired() => Err(Reply::Done { message: format!("{node} was retired before") }),
+        Some(known) if known.is_retired() => {
+            (Vec::new(), Reply::Done { message: format!("{node} was retired before") })
+        }
         Some(_) => {
             let message =
                 format!("{node} is retired; later rounds do not expect it, and it is back when it announces plans");
             let fact = NodeRetired { epoch: mesh.epoch(), node, by: by.chars().take(100).collect() };
-            Ok((vec![fact.into()], Reply::Done { message }))
+            (vec![fact.into()], Reply::Done { message })
         }
     }
 }

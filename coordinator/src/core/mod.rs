@@ -20,6 +20,7 @@ pub mod routine;
 pub mod run;
 pub mod step;
 pub mod verify;
+mod wish;
 pub mod writer;
 
 #[cfg(test)]

@@ -20,10 +20,16 @@ pub const AGEING: Duration = Duration::from_secs(1800);
 /// Queued runs in the order in which they are looked at, kept by priority.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
-    classes: BTreeMap<i32, BTreeSet<Place>>,
+    /// Runs of nodes that may be there.
+    near: Classes,
+    /// Runs of nodes that were looked at and not there: they are not looked at again before a beat is heard.
+    away: Classes,
+    nodes_away: BTreeSet<NodeId>,
     nodes: BTreeMap<NodeId, BTreeSet<RunId>>,
     len: usize,
 }
+
+type Classes = BTreeMap<i32, BTreeSet<Place>>;
 
 /// A place in the queue: when the round opened, then the order in the round.
 type Place = (Timestamp, u32, RunId);
@@ -47,35 +53,43 @@ enum Permit {
     Task(TaskKind),
 }
 
-/// Runs that may start at this instant, in order, `max` at most, and when to look again if time alone can free one.
-pub(super) fn dispatch(
-    mesh: &Mesh,
-    policy: &Policy,
-    now: Timestamp,
-    max: usize,
-) -> (Vec<Dispatched>, Option<Timestamp>) {
-    let mut chosen = Vec::new();
+/// What may start at this instant.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// In order.
+    pub(super) dispatched: Vec<Dispatched>,
+    /// When to look again, if time alone can free a run.
+    pub(super) again_at: Option<Timestamp>,
+    /// Nodes whose runs were skipped because no beat of them is heard.
+    pub(super) away: BTreeSet<NodeId>,
+}
+
+/// Chooses the runs that may start, `max` at most.
+pub(super) fn dispatch(mesh: &Mesh, policy: &Policy, now: Timestamp, max: usize) -> Turns {
+    let mut turns = Turns::default();
     let mut taken = Usage::default();
-    let mut again_at: Option<Timestamp> = None;
-    for run in mesh.index.queue.in_order(now).filter_map(|id| mesh.runs.get(&id)) {
-        if chosen.len() >= max {
+    for run in mesh.index.queue.near(now).filter_map(|id| mesh.runs.get(&id)) {
+        if turns.dispatched.len() >= max {
             break;
         }
         match blocked(mesh, policy, now, run, &taken) {
             None if is_outdated(mesh, now, run) => {}
             None => {
                 taken.take(run);
-                chosen.push(dispatched(mesh, now, run));
+                turns.dispatched.push(dispatched(mesh, now, run));
             }
             Some(WaitReason::Limit { name: LimitName::Cluster, .. }) => break,
+            Some(WaitReason::NodeOffline { node }) => {
+                turns.away.insert(node);
+            }
             Some(_) => {
                 if let Some(at) = run.not_before.filter(|at| *at > now) {
-                    again_at = Some(again_at.map_or(at, |before| before.min(at)));
+                    turns.again_at = Some(turns.again_at.map_or(at, |before| before.min(at)));
                 }
             }
         }
     }
-    (chosen, again_at)
+    turns
 }
 
 /// Why a queued run does not run yet.
@@ -198,22 +212,18 @@ impl Queue {
     }
 
     pub(super) fn insert(&mut self, run: &Run) {
-        let place = (run.queued_at, run.position, run.id);
-        if self.classes.entry(run.needs.priority).or_default().insert(place) {
+        let classes = if self.nodes_away.contains(&run.node) { &mut self.away } else { &mut self.near };
+        if classes.entry(run.needs.priority).or_default().insert(place_of(run)) {
             self.nodes.entry(run.node.clone()).or_default().insert(run.id);
             self.len += 1;
         }
     }
 
     pub(super) fn remove(&mut self, run: &Run) {
-        let Some(class) = self.classes.get_mut(&run.needs.priority) else { return };
-        if !class.remove(&(run.queued_at, run.position, run.id)) {
+        if !take_out(&mut self.near, run) && !take_out(&mut self.away, run) {
             return;
         }
         self.len -= 1;
-        if class.is_empty() {
-            self.classes.remove(&run.needs.priority);
-        }
         if let Some(runs) = self.nodes.get_mut(&run.node) {
             runs.remove(&run.id);
             if runs.is_empty() {
@@ -222,29 +232,67 @@ impl Queue {
         }
     }
 
+    /// Sets a node's runs aside, or takes them up again; `runs` are all that it has in the queue.
+    pub(super) fn set_away<'a>(&mut self, node: &NodeId, away: bool, runs: impl Iterator<Item = &'a Run>) {
+        let changed = if away { self.nodes_away.insert(node.clone()) } else { self.nodes_away.remove(node) };
+        if !changed {
+            return;
+        }
+        let (from, to) = if away { (&mut self.near, &mut self.away) } else { (&mut self.away, &mut self.near) };
+        for run in runs {
+            if take_out(from, run) {
+                to.entry(run.needs.priority).or_default().insert(place_of(run));
+            }
+        }
+    }
+
     pub(super) fn of_node(&self, node: &NodeId) -> impl Iterator<Item = RunId> {
         self.nodes.get(node).into_iter().flatten().copied()
     }
 
-    /// Highest priority first, waiting time counted in; then oldest first. Within a class the oldest has waited longest,
-    /// so only the heads of the classes are compared.
+    /// All runs: highest priority first, waiting time counted in; then oldest first.
     pub(super) fn in_order(&self, now: Timestamp) -> impl Iterator<Item = RunId> {
-        let mut heads: Vec<_> =
-            self.classes.iter().map(|(priority, class)| (*priority, class.iter().peekable())).collect();
-        std::iter::from_fn(move || {
-            let rank = |priority: i32, place: &Place| {
-                let steps = between(place.0, now).as_ms() / AGEING.as_ms();
-                let aged = i64::from(priority).saturating_add(i64::try_from(steps).unwrap_or(i64::MAX));
-                (std::cmp::Reverse(aged), *place)
-            };
-            let ranked = heads
-                .iter_mut()
-                .enumerate()
-                .filter_map(|(index, (priority, class))| class.peek().map(|place| (rank(*priority, place), index)));
-            let (_, first) = ranked.min()?;
-            heads[first].1.next().map(|place| place.2)
-        })
+        in_order(self.near.iter().chain(&self.away), now)
     }
+
+    /// The same without the nodes that are away.
+    fn near(&self, now: Timestamp) -> impl Iterator<Item = RunId> {
+        in_order(self.near.iter(), now)
+    }
+}
+
+/// Within a class the oldest has waited longest, so only the heads of the classes are compared.
+fn in_order<'a>(
+    classes: impl Iterator<Item = (&'a i32, &'a BTreeSet<Place>)>,
+    now: Timestamp,
+) -> impl Iterator<Item = RunId> {
+    let mut heads: Vec<_> = classes.map(|(priority, class)| (*priority, class.iter().peekable())).collect();
+    std::iter::from_fn(move || {
+        let rank = |priority: i32, place: &Place| {
+            let steps = between(place.0, now).as_ms() / AGEING.as_ms();
+            let aged = i64::from(priority).saturating_add(i64::try_from(steps).unwrap_or(i64::MAX));
+            (std::cmp::Reverse(aged), *place)
+        };
+        let ranked = heads
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, (priority, class))| class.peek().map(|place| (rank(*priority, place), index)));
+        let (_, first) = ranked.min()?;
+        heads[first].1.next().map(|place| place.2)
+    })
+}
+
+const fn place_of(run: &Run) -> Place {
+    (run.queued_at, run.position, run.id)
+}
+
+fn take_out(classes: &mut Classes, run: &Run) -> bool {
+    let Some(class) = classes.get_mut(&run.needs.priority) else { return false };
+    let found = class.remove(&place_of(run));
+    if class.is_empty() {
+        classes.remove(&run.needs.priority);
+    }
+    found
 }
 
 impl Usage {

@@ -18,6 +18,7 @@ use super::{ask, command, decide, fold};
 
 /// Everything that can wake the core.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "each value is moved a few times and none is kept in numbers")]
 pub enum Input {
     /// A message of the log, in log order.
     Logged(Position, Logged),
@@ -50,6 +51,7 @@ pub struct Logged {
 
 /// What a message of the log says, and on whose subject it came.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "each value is moved a few times and none is kept in numbers")]
 pub enum Fact {
     Agent(NodeId, AgentFact),
     Coordinator(Holder, CoordinatorFact),
@@ -74,6 +76,7 @@ pub struct Delivery {
 
 /// Something done to the world. Each carries an id on which its receiver dedupes.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "each value is moved a few times and none is kept in numbers")]
 pub enum Effect {
     /// Sign it, send it, and hand the reply in as [`Input::Answered`].
     Command(NodeId, Command),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use landfall_proto::bus::{Bus, Disconnects, Inbox, Incoming, Told};
-use landfall_proto::command::Answer;
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, Refusal, decode};
+use landfall_proto::command::Answer;
 use landfall_proto::control::{REQUEST_KIND, Request};
 use landfall_proto::envelope::Envelope;
 use landfall_proto::id::{CommandId, NodeId};

@@ -31,13 +31,25 @@ impl Reader {
     /// Begins one position early, to see that what was folded last still stands there.
     pub(super) fn open(bus: &Bus, cursor: Position) -> Self {
         let expected = (cursor.seq > 0).then_some(cursor);
-        Self { batches: follow(bus.read_log(cursor.seq.saturating_sub(1))), era: cursor.era, expected, has_read: false, has_complained: false }
+        Self {
+            batches: follow(bus.read_log(cursor.seq.saturating_sub(1))),
+            era: cursor.era,
+            expected,
+            has_read: false,
+            has_complained: false,
+        }
     }
 
     /// Reads another log, or one that lost its tail, from its beginning: identities make every repeat harmless, and the
     /// next era makes its positions lie behind all earlier ones.
     fn restart(&mut self, bus: &Bus) {
-        *self = Self { batches: follow(bus.read_log(0)), era: self.era + 1, expected: None, has_read: false, has_complained: false };
+        *self = Self {
+            batches: follow(bus.read_log(0)),
+            era: self.era + 1,
+            expected: None,
+            has_read: false,
+            has_complained: false,
+        };
     }
 
     /// The next piece of the log, or how it stands. Dropping the future loses nothing.
@@ -82,7 +94,10 @@ impl Shell {
                 if let Some(first) = batch.messages.first()
                     && !reader.agrees(first)
                 {
-                    tracing::error!(cursor = self.mesh.cursor().seq, "the log is not the one that was read before; it is read from its start");
+                    tracing::error!(
+                        cursor = self.mesh.cursor().seq,
+                        "the log is not the one that was read before; it is read from its start"
+                    );
                     self.count("log_replaced");
                     return reader.restart(&self.bus);
                 }
@@ -99,11 +114,22 @@ impl Shell {
     fn take_message(&mut self, message: &LogMessage, era: u32) {
         let position = Position { era, seq: message.seq, hash: hash(message) };
         match message.fact() {
-            Ok((Topic::NodeFact(node), envelope)) => self.feed(Input::Logged(position, Logged::from_node(node, envelope))),
+            Ok((Topic::NodeFact(node), envelope)) => {
+                self.feed(Input::Logged(position, Logged::from_node(node, envelope)))
+            }
             Ok((Topic::CoordinatorFact(holder), envelope)) => {
                 self.feed(Input::Logged(position, Logged::from_coordinator(holder, envelope)));
             }
-            Ok((Topic::Command(_) | Topic::Sync(_) | Topic::Beacon | Topic::Beat(_) | Topic::Live(..) | Topic::Out(..) | Topic::Control(_), _)) => {
+            Ok((
+                Topic::Command(_)
+                | Topic::Sync(_)
+                | Topic::Beacon
+                | Topic::Beat(_)
+                | Topic::Live(..)
+                | Topic::Out(..)
+                | Topic::Control(_),
+                _,
+            )) => {
                 self.feed(Input::Refused(position, "wrong_subject"));
             }
             Err(refusal) => {

@@ -72,7 +72,9 @@ impl Index {
     pub fn key(&self) -> Vec<u8> {
         let mut key = self.list();
         match self {
-            Self::HeldRound(id) | Self::HeldAlert(id) | Self::HeldRun(_, id) | Self::RunByRound(_, id) => key.extend_from_slice(id.as_bytes()),
+            Self::HeldRound(id) | Self::HeldAlert(id) | Self::HeldRun(_, id) | Self::RunByRound(_, id) => {
+                key.extend_from_slice(id.as_bytes())
+            }
             Self::RoundByTime(at, id)
             | Self::RoundByRoutine(_, at, id)
             | Self::RunByTime(at, id)

@@ -10,8 +10,8 @@ pub mod ledger;
 mod publish;
 mod reads;
 mod requests;
-pub mod service;
 mod serve;
+pub mod service;
 mod shell;
 #[cfg(test)]
 mod tests;

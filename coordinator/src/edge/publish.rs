@@ -41,7 +41,12 @@ pub(super) async fn publish(bus: Bus, subject: Subject, mut batches: mpsc::Recei
             Some(told) => {
                 if let Told::Refused(refusal) = told {
                     let problem = refusal.problem();
-                    tracing::error!(waiting = waiting.len(), why = problem.why, fix = problem.fix, "{refusal}; a decision waits");
+                    tracing::error!(
+                        waiting = waiting.len(),
+                        why = problem.why,
+                        fix = problem.fix,
+                        "{refusal}; a decision waits"
+                    );
                 }
                 if batches.is_closed() {
                     return;

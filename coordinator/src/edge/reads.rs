@@ -1,6 +1,8 @@
 //! Reading requests, answered from memory where it is there and from the ledger's lists where it is not.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use landfall_proto::alert::AlertKey;
 use landfall_proto::codec::encode;
@@ -13,11 +15,11 @@ use uuid::Uuid;
 use super::key::Index;
 use super::ledger::{Ledger, LedgerError};
 use super::requests::problem;
+use crate::core::permits;
 use crate::core::record::AlertRecord;
 use crate::core::round::Round;
 use crate::core::routine::Routine;
 use crate::core::run::Run;
-use crate::core::permits;
 use crate::view::{self, PAGE_BYTES_MAX, Pager, Scene, Surroundings, rows_wanted};
 
 /// Entries of a list that are looked at for one page; where a filter leaves none of them, the page is empty and has a next.
@@ -26,22 +28,33 @@ const SCAN_MAX: usize = 2000;
 /// Entries that are fetched from the ledger at once.
 const FETCH: usize = 200;
 
-/// Runs of one round that are looked at for its detail.
-const ROUND_RUNS_MAX: usize = 10_000;
+/// Runs of one round that is history which are looked at for its detail.
+const ROUND_RUNS_MAX: usize = 1000;
 
 /// Answers one request; acts and logs are not asked here.
-pub(super) fn read(scene: Scene<'_>, ledger: &dyn Ledger, around: &Surroundings, request: &Request) -> Result<Reply, LedgerError> {
+pub(super) fn read(
+    scene: Scene<'_>,
+    ledger: &dyn Ledger,
+    around: &Surroundings,
+    request: &Request,
+) -> Result<Reply, LedgerError> {
     let reads = Reads { scene, ledger };
     Ok(match request {
         Request::Status => Reply::Status(view::status(scene, around, reads.routines()?)),
         Request::Rounds { routine, open, paging } => reads.rounds(routine.as_ref(), *open, paging)?,
         Request::Round { id } => match reads.round(*id)? {
-            Some(round) => Reply::Round(view::round_detail(scene, &round, &reads.runs_of(*id)?)),
+            Some(round) => {
+                let runs = reads.runs_of(*id)?;
+                let runs: Vec<&Run> = runs.iter().map(Cow::as_ref).collect();
+                Reply::Round(view::round_detail(scene, &round, &runs))
+            }
             None => missing("round", &id.to_string(), "landfall rounds"),
         },
         Request::Runs { filter, paging } => reads.runs(filter, paging)?,
         Request::Run { id } => match reads.run(*id)? {
-            Some(run) => Reply::Run(view::run_detail(scene, &run, reads.round(run.round)?.as_ref(), ledger.tail(*id)?)),
+            Some(run) => {
+                Reply::Run(view::run_detail(scene, &run, reads.round(run.round)?.as_deref(), ledger.tail(*id)?))
+            }
             None => missing("run", &id.to_string(), "landfall runs"),
         },
         Request::Nodes { paging } => reads.nodes(paging),
@@ -76,17 +89,17 @@ struct Reads<'a> {
 
 impl Reads<'_> {
     /// The record in memory is what the ledger holds, with its counts.
-    fn round(&self, id: RoundId) -> Result<Option<Round>, LedgerError> {
+    fn round(&self, id: RoundId) -> Result<Option<Cow<'_, Round>>, LedgerError> {
         match self.scene.mesh.rounds().get(&id) {
-            Some(round) => Ok(Some(round.clone())),
-            None => self.ledger.round(id),
+            Some(round) => Ok(Some(Cow::Borrowed(round))),
+            None => Ok(self.ledger.round(id)?.map(Cow::Owned)),
         }
     }
 
-    fn run(&self, id: RunId) -> Result<Option<Run>, LedgerError> {
+    fn run(&self, id: RunId) -> Result<Option<Cow<'_, Run>>, LedgerError> {
         match self.scene.mesh.runs().get(&id) {
-            Some(run) => Ok(Some(run.clone())),
-            None => self.ledger.run(id),
+            Some(run) => Ok(Some(Cow::Borrowed(run))),
+            None => Ok(self.ledger.run(id)?.map(Cow::Owned)),
         }
     }
 
@@ -97,7 +110,8 @@ impl Reads<'_> {
         };
         let mut pager = Pager::new(rows_wanted(paging));
         let next = self.scan(&list, paging, |id| {
-            let round = self.round(RoundId(id))?.filter(|round| open.is_none_or(|open| round.verdict.is_none() == open));
+            let round =
+                self.round(RoundId(id))?.filter(|round| open.is_none_or(|open| round.verdict.is_none() == open));
             Ok(!pager.is_full() && round.is_none_or(|round| pager.push(view::round(&round))))
         })?;
         Ok(Reply::Rounds(pager.page(next)))
@@ -112,22 +126,27 @@ impl Reads<'_> {
             (None, None, Some(routine)) => Index::RunByRoutine(routine.to_string(), at, id).list(),
             (None, None, None) => Index::RunByTime(at, id).list(),
         };
-        let mut rounds: BTreeMap<RoundId, Option<Round>> = BTreeMap::new();
+        let mut rounds: BTreeMap<RoundId, Option<Cow<'_, Round>>> = BTreeMap::new();
         let mut pager = Pager::new(rows_wanted(paging));
         let next = self.scan(&list, paging, |id| {
             if pager.is_full() {
                 return Ok(false);
             }
             let Some(run) = self.run(RunId(id))?.filter(|run| view::run_matches(run, filter)) else { return Ok(true) };
-            if !rounds.contains_key(&run.round) {
-                rounds.insert(run.round, self.round(run.round)?);
-            }
-            Ok(pager.push(view::run(self.scene, &run, rounds.get(&run.round).and_then(Option::as_ref))))
+            let round = match rounds.entry(run.round) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.round(run.round)?),
+            };
+            Ok(pager.push(view::run(self.scene, &run, round.as_deref())))
         })?;
         Ok(Reply::Runs(pager.page(next)))
     }
 
-    fn runs_of(&self, round: RoundId) -> Result<Vec<Run>, LedgerError> {
+    fn runs_of(&self, round: RoundId) -> Result<Vec<Cow<'_, Run>>, LedgerError> {
+        if let Some(round) = self.scene.mesh.rounds().get(&round) {
+            let runs = round.runs.iter().filter_map(|id| self.scene.mesh.runs().get(id));
+            return Ok(runs.map(Cow::Borrowed).collect());
+        }
         let entries = self.ledger.list(&Index::RunByRound(round.0, Uuid::nil()).list(), None, ROUND_RUNS_MAX)?;
         let mut runs = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -140,7 +159,9 @@ impl Reads<'_> {
         let after: Option<NodeId> = paging.after.as_deref().and_then(|text| text.parse().ok());
         let mut pager = Pager::new(rows_wanted(paging));
         let mut last: Option<&NodeId> = None;
-        for (id, node) in self.scene.mesh.nodes().iter().filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after)) {
+        for (id, node) in
+            self.scene.mesh.nodes().iter().filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after))
+        {
             if pager.is_full() || !pager.push(view::node(self.scene, node, view::findings(self.scene, node))) {
                 return Reply::Nodes(pager.page(last.map(ToString::to_string)));
             }
@@ -174,7 +195,11 @@ impl Reads<'_> {
     }
 
     fn alerts(&self, all: bool, paging: &Paging) -> Result<Reply, LedgerError> {
-        let list = if all { Index::AlertByTime(Timestamp::MAX, Uuid::nil()) } else { Index::OpenAlert(Timestamp::MAX, Uuid::nil()) };
+        let list = if all {
+            Index::AlertByTime(Timestamp::MAX, Uuid::nil())
+        } else {
+            Index::OpenAlert(Timestamp::MAX, Uuid::nil())
+        };
         let mut pager = Pager::new(rows_wanted(paging));
         let next = self.scan(&list.list(), paging, |id| {
             let alert = self.alert_by_id(id)?;
@@ -239,11 +264,16 @@ fn cursor(key: &[u8]) -> String {
 }
 
 fn read_cursor(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0 && digits.len() <= 512)?;
     Some(digits.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]).collect())
 }
 
 fn missing(what: &str, name: &str, list: &str) -> Reply {
-    problem(&format!("there is no {what} {name}"), "nothing in the log speaks of it", &format!("`{list}` shows what there is"))
+    problem(
+        &format!("there is no {what} {name}"),
+        "nothing in the log speaks of it",
+        &format!("`{list}` shows what there is"),
+    )
 }

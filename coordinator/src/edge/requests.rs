@@ -1,6 +1,7 @@
 //! Operators' requests: acts go to the core and wait for the log, logs are fetched from their node, reads are answered between turns.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use landfall_proto::bus::Incoming;
 use landfall_proto::command::{Action, Answer, Command};
@@ -9,6 +10,7 @@ use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::live::BEACON_INTERVAL;
 use landfall_proto::time::{Duration as Span, after};
 use landfall_proto::view::LogView;
+use tokio::sync::Semaphore;
 
 use super::clock;
 use super::reads::read;
@@ -25,15 +27,30 @@ const READS_MAX: usize = 256;
 /// Reads that are answered between two turns: a list costs about a millisecond, and the log must not wait for many.
 const READS_AT_ONCE: usize = 8;
 
+/// Pieces of logs that are fetched at the same time; commands that start and end runs must not wait behind people's curiosity.
+const FETCHES_MAX: usize = 32;
+
 /// How long the request for a piece of a log may be on its way.
 const READ_LOG_LIFE: Span = Span::from_secs(10);
 
 /// Requests that are not answered yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Desk {
+    fetches: Arc<Semaphore>,
     tickets: BTreeMap<Ticket, Incoming>,
     next: u64,
     reads: VecDeque<(Incoming, Request)>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self {
+            fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+            tickets: BTreeMap::new(),
+            next: 0,
+            reads: VecDeque::new(),
+        }
+    }
 }
 
 impl Desk {
@@ -138,7 +155,15 @@ impl Shell {
         let node = match known {
             Ok(Some(node)) => node,
             Ok(None) => return self.reply(incoming, no_run(run)),
-            Err(error) => return self.reply(incoming, problem("the run cannot be looked up", &error.to_string(), "see the coordinator's journal")),
+            Err(error) => {
+                return self.reply(
+                    incoming,
+                    problem("the run cannot be looked up", &error.to_string(), "see the coordinator's journal"),
+                );
+            }
+        };
+        let Ok(permit) = Arc::clone(&self.desk.fetches).try_acquire_owned() else {
+            return self.reply(incoming, busy());
         };
         let now = clock::now();
         let command = Command {
@@ -154,6 +179,7 @@ impl Shell {
         let online = self.mesh.is_online(&node, now);
         tokio::spawn(async move {
             let answer = commander.ask(&node, &command).await;
+            drop(permit);
             replier.give(&incoming, &log_reply(&node, run, online, answer)).await;
         });
     }
@@ -161,16 +187,22 @@ impl Shell {
 
 fn log_reply(node: &NodeId, run: RunId, online: bool, answer: Option<Answer>) -> Reply {
     match answer {
-        Some(Answer::Log { offset, text, next_offset, ended }) => Reply::Logs(LogView { run, offset, text, next_offset, ended }),
+        Some(Answer::Log { offset, text, next_offset, ended }) => {
+            Reply::Logs(LogView { run, offset, text, next_offset, ended })
+        }
         Some(Answer::Refused { reason, message }) => problem(
             &format!("{node} does not show the log of run {run}"),
             &format!("{message} ({reason:?})"),
             "look on the node itself: `landfall-agent runs` lists what it still has",
         ),
-        Some(Answer::Accepted | Answer::AlreadyDone) => {
-            problem(&format!("{node} gave no log"), "its answer was of another kind", "see that agent and coordinator have the same version")
+        Some(Answer::Accepted | Answer::AlreadyDone) => problem(
+            &format!("{node} gave no log"),
+            "its answer was of another kind",
+            "see that agent and coordinator have the same version",
+        ),
+        None if online => {
+            problem(&format!("{node} did not answer"), "it is connected but busy, or the answer was lost", "try again")
         }
-        None if online => problem(&format!("{node} did not answer"), "it is connected but busy, or the answer was lost", "try again"),
         None => problem(
             &format!("{node} did not answer"),
             "it has not been heard of lately; its logs are kept on the node",

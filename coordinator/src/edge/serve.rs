@@ -52,11 +52,20 @@ fn ledger_problem(error: &LedgerError) -> Problem {
         why = if why.is_empty() { inner.to_string() } else { format!("{why}: {inner}") };
         source = inner.source();
     }
-    Problem {
-        what: error.to_string(),
-        why: if why.is_empty() { "the folder of the ledger is not as it must be".to_owned() } else { why },
-        fix: "see that state_dir is writable, has free space and belongs to one coordinator alone, then start again".to_owned(),
-    }
+    let (known, fix) = match error {
+        LedgerError::InUse { .. } => {
+            ("its lock is held by a living process", "end the other one, or give this one a state_dir of its own")
+        }
+        LedgerError::Folder { .. } | LedgerError::Store(_) => (
+            "the system refused it",
+            "see that state_dir is writable for this user and that its disk is sound and has space, then start again",
+        ),
+        LedgerError::Damaged { .. } | LedgerError::Unreadable(_) | LedgerError::Format { .. } => (
+            "a record is not what was written",
+            "start again: what cannot be read is moved aside, and everything is read again from the log",
+        ),
+    };
+    Problem { what: error.to_string(), why: if why.is_empty() { known.to_owned() } else { why }, fix: fix.to_owned() }
 }
 
 /// Runs the coordinator until it is asked to end by a signal.
@@ -104,8 +113,12 @@ pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Resu
 }
 
 async fn connect(config: &Config) -> Result<Bus, ServeError> {
-    let mut options =
-        ConnectOptions::new(config.bus.urls.clone(), Role::Coordinator, config.cluster.clone(), config.bus.seed.clone());
+    let mut options = ConnectOptions::new(
+        config.bus.urls.clone(),
+        Role::Coordinator,
+        config.cluster.clone(),
+        config.bus.seed.clone(),
+    );
     options.tls.clone_from(&config.bus.tls);
     options.name = format!("coordinator-{}", config.holder);
     Ok(Bus::connect(options).await?)
@@ -114,8 +127,12 @@ async fn connect(config: &Config) -> Result<Bus, ServeError> {
 /// Without the system account's reports silent nodes are noticed by their missing beats, so their lack stops nothing.
 async fn disconnects(config: &Config) -> Option<landfall_proto::bus::Disconnects> {
     let seed = config.bus.system_seed.clone()?;
-    let options =
-        WatchOptions { urls: config.bus.urls.clone(), cluster: config.cluster.clone(), seed, tls: config.bus.tls.clone() };
+    let options = WatchOptions {
+        urls: config.bus.urls.clone(),
+        cluster: config.cluster.clone(),
+        seed,
+        tls: config.bus.tls.clone(),
+    };
     match Bus::disconnects(options).await {
         Ok(disconnects) => Some(disconnects),
         Err(error) => {

@@ -1,5 +1,7 @@
 //! The coordinator as a service of the system: its log, its signs of life, and the signals that end it.
 
+use std::io::IsTerminal as _;
+
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,7 +19,14 @@ pub fn start_log() {
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     let started = match journal {
         Some(journal) => registry.with(journal.with_field_prefix(Some("LANDFALL".to_owned()))).try_init(),
-        None => registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        None => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_target(false),
+            )
+            .try_init(),
     };
     if let Err(error) = started {
         tracing::debug!(%error, "the log was started before");
@@ -43,7 +52,8 @@ pub(super) fn alive() {
 
 /// Returns when the service manager or a person at the terminal wants the end.
 pub async fn stop_asked() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be heard; the process can only be killed");
         return std::future::pending().await;
     };

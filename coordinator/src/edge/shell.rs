@@ -73,7 +73,11 @@ pub(super) enum Ended {
 }
 
 /// Runs until `stop` is done, the log is replaced, or the ledger fails. `ready` is called once, when the whole log is folded for the first time.
-pub(super) async fn run(parts: Parts, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<Ended, ShellError> {
+pub(super) async fn run(
+    parts: Parts,
+    ready: impl FnOnce(),
+    stop: impl Future<Output = ()>,
+) -> Result<Ended, ShellError> {
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
     let (delivered, mut deliveries) = mpsc::channel(DELIVERIES_MAX);
     if let Some(disconnects) = parts.disconnects {
@@ -163,7 +167,10 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    #[allow(clippy::too_many_arguments, reason = "each is a part of its own, and they are named at the one place that calls this")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, and they are named at the one place that calls this"
+    )]
     fn new(
         own: Own,
         bus: Bus,

@@ -83,7 +83,8 @@ impl Notifier {
     /// Puts the notice into its sinks' queues. The same notice twice to one sink is one while the first is under way.
     pub fn send(&self, notice: &Notice) {
         for sink in &notice.sinks {
-            let letter = Letter { sink: sink.clone(), alert: notice.alert.clone(), resolved: notice.resolved.is_some() };
+            let letter =
+                Letter { sink: sink.clone(), alert: notice.alert.clone(), resolved: notice.resolved.is_some() };
             if self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(letter.ticket()) {
                 self.post(letter);
             }
@@ -93,7 +94,9 @@ impl Notifier {
     fn post(&self, letter: Letter) {
         let refused = match self.queues.get(&letter.sink) {
             None => Some((letter, "no sink of this name is configured")),
-            Some(queue) => queue.try_send(letter).err().map(|error| (error.into_inner(), "too many notices wait for this sink")),
+            Some(queue) => {
+                queue.try_send(letter).err().map(|error| (error.into_inner(), "too many notices wait for this sink"))
+            }
         };
         if let Some((letter, why)) = refused {
             self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&letter.ticket());
@@ -118,7 +121,14 @@ impl Letter {
     }
 
     fn delivery(&self, attempts: u32, error: Option<String>) -> Delivery {
-        Delivery { id: self.alert.id, resolved: self.resolved, sink: self.sink.clone(), attempts, error, at: clock::now() }
+        Delivery {
+            id: self.alert.id,
+            resolved: self.resolved,
+            sink: self.sink.clone(),
+            attempts,
+            error,
+            at: clock::now(),
+        }
     }
 }
 
@@ -164,7 +174,12 @@ impl Courier {
                 Ok(()) => return (attempt, None),
                 Err(error) if error.is_final || attempt >= attempts => return (attempt, Some(bounded(&error.message))),
                 Err(error) => {
-                    tracing::warn!(sink = letter.sink, attempt, error = error.message, "a notice did not get through and is tried again");
+                    tracing::warn!(
+                        sink = letter.sink,
+                        attempt,
+                        error = error.message,
+                        "a notice did not get through and is tried again"
+                    );
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(RETRY_DELAY_MAX);
                     attempt += 1;

@@ -70,7 +70,8 @@ async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
 }
 
 fn header(head: &str, name: &str) -> String {
-    let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{}:", name.to_ascii_lowercase())));
+    let line =
+        head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{}:", name.to_ascii_lowercase())));
     line.unwrap_or_else(|| panic!("no {name} in {head}")).split_once(':').unwrap().1.trim().to_owned()
 }
 
@@ -78,7 +79,8 @@ fn courier(kind: SinkKind) -> (Courier, tempfile::TempDir) {
     let (deliveries, _) = mpsc::channel(1);
     let folder = tempfile::tempdir().unwrap();
     let under_way = Arc::default();
-    let courier = Courier { cluster: "home".parse().unwrap(), kind, delay_min: Duration::from_millis(1), deliveries, under_way };
+    let courier =
+        Courier { cluster: "home".parse().unwrap(), kind, delay_min: Duration::from_millis(1), deliveries, under_way };
     (courier, folder)
 }
 
@@ -165,7 +167,10 @@ async fn lines_are_appended_in_order_and_each_end_is_told_once() {
     assert_eq!(ends, [false, true]);
     let text = std::fs::read_to_string(path).unwrap();
     let statuses: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(statuses.iter().map(|line| line["status"].as_str().unwrap()).collect::<Vec<_>>(), ["raised", "resolved"]);
+    assert_eq!(
+        statuses.iter().map(|line| line["status"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["raised", "resolved"]
+    );
 }
 
 #[tokio::test]

@@ -18,7 +18,12 @@ pub fn node(scene: Scene<'_>, node: &Node, findings: Vec<FindingView>) -> NodeVi
         retired: node.is_retired(),
         last_beat_at: live.map(|live| live.last_beat_at),
         labels: node.labels.clone(),
-        routines: node.routines.values().filter(|state| state.present || state.backup.last.is_some()).map(routine).collect(),
+        routines: node
+            .routines
+            .values()
+            .filter(|state| state.present || state.backup.last.is_some())
+            .map(routine)
+            .collect(),
         broken_plans: node.broken.clone(),
         findings,
         vitals: live.map(|live| live.vitals.clone()),

@@ -24,7 +24,12 @@ pub struct Pager<T> {
 
 impl<T: Serialize> Pager<T> {
     pub const fn new(rows_max: usize) -> Self {
-        Self { rows: Vec::new(), rows_max, bytes_left: PAGE_BYTES_MAX }
+        Self::within(rows_max, PAGE_BYTES_MAX)
+    }
+
+    /// A page with another share of the message.
+    pub const fn within(rows_max: usize, bytes_max: usize) -> Self {
+        Self { rows: Vec::new(), rows_max, bytes_left: bytes_max }
     }
 
     /// False where the row has no room: it opens the next page. The first row always has.

@@ -47,29 +47,21 @@ pub fn round(round: &Round) -> RoundView {
     }
 }
 
-/// One round with its runs, as many as fit into one message.
-pub fn detail(scene: Scene<'_>, of: &Round, runs: &[Run]) -> RoundDetail {
-    let mut ordered: Vec<&Run> = runs.iter().collect();
-    ordered.sort_by_key(|run| (!run.expected, run.position, run.id));
-    let mut rows = Pager::new(RUNS_MAX);
+/// One round with its runs, as many as fit into one message. Where they are too many, those that are not good come first.
+pub fn detail(scene: Scene<'_>, of: &Round, runs: &[&Run]) -> RoundDetail {
+    let is_large = runs.len() > RUNS_MAX;
+    let mut ordered: Vec<&Run> = runs.to_vec();
+    ordered.sort_by_key(|run| (is_large && run.is_good(), !run.expected, run.position, run.id));
+    let verdict = of.verdict.as_ref().map(|verdict| fitting(verdict, PAGE_BYTES_MAX / 4));
+    // The verdict has a share of the message.
+    let bytes_max = if verdict.is_some() { PAGE_BYTES_MAX * 3 / 4 } else { PAGE_BYTES_MAX };
+    let mut rows = Pager::within(RUNS_MAX, bytes_max);
     for one in ordered {
         if !rows.push(run(scene, one, Some(of))) {
             break;
         }
     }
-    let verdict = of.verdict.as_ref().map(|verdict| fitting(verdict, PAGE_BYTES_MAX / 4));
-    let mut rows = rows.into_rows();
-    // The verdict has a share of the message; runs are listed by themselves too, so they give way.
-    if verdict.is_some() {
-        let mut left = PAGE_BYTES_MAX * 3 / 4;
-        rows.retain(|row| {
-            let bytes = encode(row).len();
-            let fits = bytes <= left;
-            left = left.saturating_sub(bytes);
-            fits
-        });
-    }
-    RoundDetail { round: round(of), verdict, runs: rows, late: late(runs) }
+    RoundDetail { round: round(of), verdict, runs: rows.into_rows(), late: late(runs) }
 }
 
 /// The verdict with as many nodes as fit; those that are not good come first.
@@ -88,11 +80,14 @@ fn fitting(verdict: &Verdict, bytes_max: usize) -> Verdict {
     Verdict { kind: verdict.kind, summary: verdict.summary.clone(), nodes, late: verdict.late }
 }
 
-fn late(runs: &[Run]) -> Vec<TimelineEntry> {
+fn late(runs: &[&Run]) -> Vec<TimelineEntry> {
     let mut late: Vec<TimelineEntry> = runs
         .iter()
         .filter_map(|run| run.end.as_ref().filter(|end| end.late).map(|end| (run, end)))
-        .map(|(run, end)| TimelineEntry { at: end.at, what: format!("{} reported {} ({})", run.node, end.outcome, end.reason) })
+        .map(|(run, end)| TimelineEntry {
+            at: end.at,
+            what: format!("{} reported {} ({})", run.node, end.outcome, end.reason),
+        })
         .collect();
     late.sort_by_key(|entry| entry.at);
     late.truncate(LATE_MAX);

@@ -93,7 +93,13 @@ fn timeline(run: &Run, round: Option<&Round>) -> Vec<TimelineEntry> {
     if let Some(at) = run.started_at {
         add(at, format!("started{}", run.trigger.map(because).unwrap_or_default()));
         for retry in &run.retries {
-            add(at, format!("attempt {} failed ({}): {}; the next follows after {}", retry.attempt, retry.reason, retry.message, retry.delay));
+            add(
+                at,
+                format!(
+                    "attempt {} failed ({}): {}; the next follows after {}",
+                    retry.attempt, retry.reason, retry.message, retry.delay
+                ),
+            );
         }
     }
     if let Some(cancel) = &run.cancel {

@@ -6,15 +6,20 @@ use insta::assert_json_snapshot;
 use landfall_proto::alert::{Alert, AlertKey, Severity};
 use landfall_proto::control::{Paging, RunFilter};
 use landfall_proto::envelope::{ContentHash, Envelope, Epoch, Identity, Position};
-use landfall_proto::fact::agent::{AgentStarted, PlanAnnouncement, PlansAnnounced, RunAbout, RunFinished, RunStarted, StartCause};
-use landfall_proto::fact::coordinator::{
-    AlertDelivered, AlertRaised, CoordinatorFact, Dispatched, ExpectedRun, LeaderClaimed, OpenedBy, RoundConcluded, RoundOpened, WitnessAsked,
-};
 use landfall_proto::fact::agent::{AgentFact, Witnessed};
+use landfall_proto::fact::agent::{
+    AgentStarted, PlanAnnouncement, PlansAnnounced, RunAbout, RunFinished, RunStarted, StartCause,
+};
+use landfall_proto::fact::coordinator::{
+    AlertDelivered, AlertRaised, CoordinatorFact, Dispatched, ExpectedRun, LeaderClaimed, OpenedBy, RoundConcluded,
+    RoundOpened, WitnessAsked,
+};
 use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RunId};
 use landfall_proto::live::Beat;
 use landfall_proto::plan::{Guards, RepositoryLock};
-use landfall_proto::report::{Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals};
+use landfall_proto::report::{
+    Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals,
+};
 use landfall_proto::time::{Duration, Timestamp, after};
 use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
 use uuid::Uuid;
@@ -53,7 +58,16 @@ impl Stage {
         stage.decide(0, LeaderClaimed { epoch: EPOCH, holder: "one".parse().unwrap() });
         for name in ["a", "b"] {
             let labels = BTreeMap::from([("rack".to_owned(), "1".to_owned())]);
-            stage.say(1, name, AgentStarted { version: "1.0".to_owned(), cause: StartCause::First, host: format!("{name}.example"), labels });
+            stage.say(
+                1,
+                name,
+                AgentStarted {
+                    version: "1.0".to_owned(),
+                    cause: StartCause::First,
+                    host: format!("{name}.example"),
+                    labels,
+                },
+            );
             stage.say(1, name, PlansAnnounced { plans: vec![plan()], broken: Vec::new() });
             stage.feed(2, Input::Heard(beat(name)));
         }
@@ -64,7 +78,17 @@ impl Stage {
         self.decide(10, opened());
         for name in ["a", "b"] {
             let command = CommandId(Uuid::from_u128(0x20));
-            self.decide(11, Dispatched { epoch: EPOCH, run: run_of(name), node: node(name), command, dispatch: 1, not_after: at(40) });
+            self.decide(
+                11,
+                Dispatched {
+                    epoch: EPOCH,
+                    run: run_of(name),
+                    node: node(name),
+                    command,
+                    dispatch: 1,
+                    not_after: at(40),
+                },
+            );
             self.say(12, name, RunStarted { about: about(name), started_at: at(12), attempt: 1 });
         }
         self
@@ -76,16 +100,31 @@ impl Stage {
         stage.say(61, "b", RunFinished { about: about("b"), report: report("b", false) });
         let (witness, command, runs) = (node("b"), CommandId(Uuid::from_u128(0x30)), vec![run_of("a")]);
         let repository = "r".parse().unwrap();
-        let asked = WitnessAsked { epoch: EPOCH, round: ROUND, repository, witness, command, runs, asked_at: at(62), not_after: at(99) };
+        let asked = WitnessAsked {
+            epoch: EPOCH,
+            round: ROUND,
+            repository,
+            witness,
+            command,
+            runs,
+            asked_at: at(62),
+            not_after: at(99),
+        };
         let (repository, seen) = (asked.repository.clone(), asked.runs.clone());
         stage.decide(62, asked);
         let (absent, unknown, message) = (Vec::new(), None, String::new());
         stage.say(63, "b", Witnessed { command, round: ROUND, repository, asked: 1, seen, absent, unknown, message });
-        stage.decide(64, RoundConcluded { epoch: EPOCH, round: ROUND, concluded_at: at(64), verdict: verdict(), part: 0, parts: 1 });
+        stage.decide(
+            64,
+            RoundConcluded { epoch: EPOCH, round: ROUND, concluded_at: at(64), verdict: verdict(), part: 0, parts: 1 },
+        );
         stage.decide(65, AlertRaised { epoch: EPOCH, alert: alert_about_b(), raised_at: at(65) });
         let id = Uuid::from_u128(0x40);
         let sink = "ops".to_owned();
-        stage.decide(66, AlertDelivered { epoch: EPOCH, id, sink, resolved: false, attempts: 2, error: None, at: at(66) });
+        stage.decide(
+            66,
+            AlertDelivered { epoch: EPOCH, id, sink, resolved: false, attempts: 2, error: None, at: at(66) },
+        );
         stage
     }
 
@@ -148,7 +187,17 @@ fn plan() -> PlanAnnouncement {
 fn beat(name: &str) -> Beat {
     let incarnation = Incarnation(Uuid::from_u128(2));
     let (version, live, paused) = ("1.0".to_owned(), Vec::new(), None);
-    Beat { node: node(name), incarnation, version, next_seq: 2, outbox: 1, vitals: Vitals::default(), live, paused, sent_at: at(2) }
+    Beat {
+        node: node(name),
+        incarnation,
+        version,
+        next_seq: 2,
+        outbox: 1,
+        vitals: Vitals::default(),
+        live,
+        paused,
+        sent_at: at(2),
+    }
 }
 
 fn about(name: &str) -> RunAbout {
@@ -270,7 +319,10 @@ fn a_run_that_is_under_way_shows_its_latest_figures() {
     };
     let progress = BTreeMap::from([(run_of("a"), progress)]);
     let scene = stage.scene(&progress);
-    assert_json_snapshot!("run_under_way", run(scene, &stage.mesh.runs()[&run_of("a")], stage.mesh.rounds().get(&ROUND)));
+    assert_json_snapshot!(
+        "run_under_way",
+        run(scene, &stage.mesh.runs()[&run_of("a")], stage.mesh.rounds().get(&ROUND))
+    );
 }
 
 #[test]
@@ -289,7 +341,7 @@ fn a_round_shows_who_is_good_bad_and_missing() {
     let under_way = Stage::new().with_a_round();
     assert_json_snapshot!("round_under_way", round(&under_way.mesh.rounds()[&ROUND]));
     let stage = Stage::new().with_a_verdict();
-    let runs: Vec<_> = stage.mesh.runs().values().cloned().collect();
+    let runs: Vec<_> = stage.mesh.runs().values().collect();
     assert_json_snapshot!("round_concluded", round_detail(stage.scene(&none), &stage.mesh.rounds()[&ROUND], &runs));
 }
 

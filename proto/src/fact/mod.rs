@@ -31,6 +31,13 @@ macro_rules! kinds {
             }
         }
 
+        impl serde::Serialize for $enum {
+            /// The body alone; its kind stands in the envelope.
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $( Self::$variant(body) => body.serialize(serializer), )* }
+            }
+        }
+
         $(
             impl From<$variant> for $enum {
                 fn from(body: $variant) -> Self {

@@ -40,12 +40,22 @@ pub(super) async fn look(mesh: &Mesh, findings: &mut Vec<Finding>) {
 
 fn version(version: Option<&str>) -> Finding {
     let Some(text) = version else {
-        return Finding::unknown("version", "the bus does not say its version", "see that it is nats-server 2.10 or newer");
+        return Finding::unknown(
+            "version",
+            "the bus does not say its version",
+            "see that it is nats-server 2.10 or newer",
+        );
     };
     let mut numbers = text.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().ok());
     match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) if (major, minor) >= VERSION_MIN => Finding::good("version", format!("nats-server {text}")),
-        (Some(_), Some(_)) => Finding::bad("version", format!("nats-server {text} is too old"), "install nats-server 2.10 or newer and restart the bus"),
+        (Some(major), Some(minor)) if (major, minor) >= VERSION_MIN => {
+            Finding::good("version", format!("nats-server {text}"))
+        }
+        (Some(_), Some(_)) => Finding::bad(
+            "version",
+            format!("nats-server {text} is too old"),
+            "install nats-server 2.10 or newer and restart the bus",
+        ),
         _ => Finding::unknown("version", format!("{text:?} is no version"), "see that it is nats-server 2.10 or newer"),
     }
 }
@@ -54,11 +64,16 @@ async fn log(mesh: &Mesh) -> Finding {
     match mesh.bus.log_info().await {
         Told::Done(info) if info.notes.is_empty() => {
             let state = info.state;
-            Finding::good("log", format!("{} facts, {}, up to position {}", state.messages, bytes(state.bytes), state.last_seq))
+            Finding::good(
+                "log",
+                format!("{} facts, {}, up to position {}", state.messages, bytes(state.bytes), state.last_seq),
+            )
         }
         Told::Done(info) => Finding::bad("log", info.notes.join("; "), "change the stream with the bus's own tools"),
         Told::Refused(refusal) => Finding::of_failure("log", refusal.into()),
-        Told::Unknown => Finding::unknown("log", "the bus did not answer about the log", "see the bus's own log; try again"),
+        Told::Unknown => {
+            Finding::unknown("log", "the bus did not answer about the log", "see the bus's own log; try again")
+        }
     }
 }
 
@@ -66,12 +81,17 @@ async fn log(mesh: &Mesh) -> Finding {
 async fn beacon(mesh: &Mesh) -> Finding {
     let subject = Subject::new(mesh.bus.cluster(), Topic::Beacon).to_string();
     let Told::Done(mut inbox) = mesh.bus.listen(&subject).await else {
-        return Finding::unknown("leader", "the leader's beacon cannot be listened to", "see that the bus allows the operator to hear it");
+        return Finding::unknown(
+            "leader",
+            "the leader's beacon cannot be listened to",
+            "see that the bus allows the operator to hear it",
+        );
     };
     match tokio::time::timeout(LISTEN_MAX, first(&mut inbox)).await {
-        Ok(Some(beacon)) => {
-            Finding::good("leader", format!("{} leads in term {}, at position {}", beacon.holder, beacon.epoch.term, beacon.position.seq))
-        }
+        Ok(Some(beacon)) => Finding::good(
+            "leader",
+            format!("{} leads in term {}, at position {}", beacon.holder, beacon.epoch.term, beacon.position.seq),
+        ),
         Ok(None) | Err(_) => Finding::bad(
             "leader",
             format!("nobody leads: no beacon was heard in {} s", LISTEN_MAX.as_secs()),
@@ -97,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_version_is_good_bad_or_not_known() {
-        for (text, health) in [("2.10.27", Health::Good), ("2.9.10", Health::Bad), ("3.0.0", Health::Good), ("dev", Health::Unknown)] {
+        for (text, health) in
+            [("2.10.27", Health::Good), ("2.9.10", Health::Bad), ("3.0.0", Health::Good), ("dev", Health::Unknown)]
+        {
             assert_eq!(version(Some(text)).ok, health, "{text}");
         }
         assert_eq!(version(None).ok, Health::Unknown);

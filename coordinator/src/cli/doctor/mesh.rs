@@ -57,7 +57,11 @@ fn of_status(status: &StatusView) -> Vec<Finding> {
     let lag = match status.lag {
         None => Finding::unknown("lag", "the coordinator cannot see the end of the log", "see that it reaches the bus"),
         Some(lag) if lag <= LAG_MAX => Finding::good("lag", format!("{lag} facts")),
-        Some(lag) => Finding::bad("lag", format!("{lag} facts are not folded yet"), "wait; if it does not shrink, look at the coordinator's disk and load"),
+        Some(lag) => Finding::bad(
+            "lag",
+            format!("{lag} facts are not folded yet"),
+            "wait; if it does not shrink, look at the coordinator's disk and load",
+        ),
     };
     let silent: Vec<&str> = status.nodes_silent.iter().map(|node| node.as_str()).collect();
     let nodes = if status.nodes == 0 {
@@ -65,12 +69,20 @@ fn of_status(status: &StatusView) -> Vec<Finding> {
     } else if silent.is_empty() {
         Finding::good("nodes", format!("{} of {} are online", status.nodes_online, status.nodes))
     } else {
-        Finding::bad("nodes", format!("silent: {}", names(&silent)), "look at the machine, its network and its agent; `landfall retire NODE` if it is gone for good")
+        Finding::bad(
+            "nodes",
+            format!("silent: {}", names(&silent)),
+            "look at the machine, its network and its agent; `landfall retire NODE` if it is gone for good",
+        )
     };
     let alerts = if status.alerts_open == 0 {
         Finding::good("alerts", "none is open")
     } else {
-        Finding::bad("alerts", format!("{} are open", status.alerts_open), "`landfall alerts` names them with what to do")
+        Finding::bad(
+            "alerts",
+            format!("{} are open", status.alerts_open),
+            "`landfall alerts` names them with what to do",
+        )
     };
     vec![lag, nodes, refused(&status.refused), kinds(&status.unknown_kinds), alerts]
 }
@@ -90,7 +102,11 @@ fn kinds(counts: &BTreeMap<String, u64>) -> Finding {
     if counts.is_empty() {
         return Finding::good("kinds", "every fact was understood");
     }
-    Finding::unknown("kinds", format!("facts of kinds that the coordinator does not know: {}", listed(counts)), "update the coordinator: some agent is newer")
+    Finding::unknown(
+        "kinds",
+        format!("facts of kinds that the coordinator does not know: {}", listed(counts)),
+        "update the coordinator: some agent is newer",
+    )
 }
 
 fn plans(nodes: &[NodeView]) -> Finding {
@@ -102,7 +118,11 @@ fn plans(nodes: &[NodeView]) -> Finding {
         return Finding::good("plans", "every node reads all its plans");
     }
     let broken: Vec<&str> = broken.iter().map(String::as_str).collect();
-    Finding::bad("plans", names(&broken), "correct the file on the node; `landfall-agent plan check FILE` explains every error")
+    Finding::bad(
+        "plans",
+        names(&broken),
+        "correct the file on the node; `landfall-agent plan check FILE` explains every error",
+    )
 }
 
 fn listed(counts: &BTreeMap<String, u64>) -> String {

@@ -62,7 +62,9 @@ impl<'a> Bars<'a> {
             row.moves = matches!(run.state, RunState::Sent | RunState::Running);
             let progress = latest(run, heard);
             match run.state {
-                RunState::Sent | RunState::Running => set_percent(&row.bar, progress.and_then(|progress| progress.percent)),
+                RunState::Sent | RunState::Running => {
+                    set_percent(&row.bar, progress.and_then(|progress| progress.percent))
+                }
                 RunState::Ok | RunState::Warning | RunState::Partial => set_percent(&row.bar, Some(100)),
                 RunState::Queued
                 | RunState::Cancelling

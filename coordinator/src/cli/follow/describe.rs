@@ -14,7 +14,9 @@ pub(super) fn run_text(run: &RunView, progress: Option<&Progress>, screen: &Scre
             Some(wait) => format!("{state}: {wait}"),
             None => state,
         },
-        RunState::Sent | RunState::Running => progress.map_or_else(|| run.phase.map_or(state, |phase| phase.to_string()), figures),
+        RunState::Sent | RunState::Running => {
+            progress.map_or_else(|| run.phase.map_or(state, |phase| phase.to_string()), figures)
+        }
         RunState::Cancelling => format!("{state} until its process is gone"),
         RunState::Unknown => format!("{state}: the node is silent"),
         RunState::Ok
@@ -53,7 +55,11 @@ pub(super) fn round_text(detail: &RoundDetail, unshown: usize) -> String {
     if round.missing == 0 {
         text.push_str("; the destinations are looked at before the verdict");
     } else if unshown > 0 {
-        text.push_str(&format!(" ({} running, {} queued; {unshown} not shown)", count(RunState::Running), count(RunState::Queued)));
+        text.push_str(&format!(
+            " ({} running, {} queued; {unshown} not shown)",
+            count(RunState::Running),
+            count(RunState::Queued)
+        ));
     }
     text
 }

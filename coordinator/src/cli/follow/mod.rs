@@ -150,7 +150,11 @@ enum Show<'a> {
 
 impl<'a> Show<'a> {
     fn new(screen: &'a Screen) -> Self {
-        if screen.terminal && !screen.json { Self::Bars(Box::new(Bars::new(screen))) } else { Self::Lines(Lines::new(screen)) }
+        if screen.terminal && !screen.json {
+            Self::Bars(Box::new(Bars::new(screen)))
+        } else {
+            Self::Lines(Lines::new(screen))
+        }
     }
 
     fn update(&mut self, detail: &RoundDetail, heard: &BTreeMap<RunId, Progress>) {

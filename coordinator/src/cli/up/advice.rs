@@ -23,13 +23,20 @@ pub(super) fn advice(place: &Place, program: &Path, nodes: &[NodeId]) -> Vec<Str
     add("the mesh in one glance, and every fact as it comes", format!("{landfall} status; {landfall} watch"));
     add("another round, with its verdict", format!("{landfall} start nightly --follow"));
     if let Some(node) = nodes.last() {
-        let what = format!("kill {node} in the middle of a round: it comes back, and its run ends exactly once");
+        let what = format!(
+            "freeze {node}, start a round without it, then kill it: it comes back, and its run ends exactly once"
+        );
         let pid = quoted(&place.mark(node.as_str()));
-        add(&what, format!("{landfall} start nightly --follow & sleep 0.2; kill -9 $(head -n 1 {pid}); wait"));
+        add(
+            &what,
+            format!(
+                "p=$(head -n 1 {pid}); kill -STOP $p; {landfall} start nightly --follow & sleep 3; kill -9 $p; wait"
+            ),
+        );
     }
     add(
         "what is there, and a restore, with nothing but restic",
-        format!("{restic} snapshots && {restic} restore latest --target /tmp/landfall-restored"),
+        format!("{restic} snapshots && {restic} restore latest --target landfall-restored"),
     );
     add(
         "break the repository: the check finds it (begin again with an empty --state afterwards)",

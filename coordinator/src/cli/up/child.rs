@@ -95,12 +95,15 @@ impl Child {
     }
 }
 
-/// The last lines of a log.
+/// The last lines of a log, as a sentence.
 pub(super) fn tail(log: &Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]).into_owned();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    if lines.is_empty() {
+        return "it has printed nothing".to_owned();
+    }
+    format!("its log ends:\n{}", lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"))
 }
 
 async fn keep(spec: Spec, mut orders: watch::Receiver<Order>, news: mpsc::Sender<News>) {

@@ -25,12 +25,19 @@ pub(super) fn write_all(memory: &Memory, place: &Place, other_sources: bool) -> 
     let put = |path: PathBuf, text: &str| private::write(&path, text).map_err(at(path));
     let seed = |name: &str| private::seed(&place.seed(name)).map_err(at(place.seed(name)));
     private::password(&place.password()).map_err(at(place.password()))?;
-    for folder in [place.repository(), place.bus().join("store"), place.coordinator().join("state"), place.log("bus").with_file_name(""), place.marks()] {
+    for folder in [
+        place.repository(),
+        place.bus().join("store"),
+        place.coordinator().join("state"),
+        place.log("bus").with_file_name(""),
+        place.marks(),
+    ] {
         make_folder(&folder).map_err(at(folder.clone()))?;
     }
 
     let signing = seed("signing")?;
-    let mut users = vec![(Role::Coordinator, seed("coordinator")?.public_key()), (Role::Operator, seed("operator")?.public_key())];
+    let mut users =
+        vec![(Role::Coordinator, seed("coordinator")?.public_key()), (Role::Operator, seed("operator")?.public_key())];
     for node in memory.node_ids() {
         users.push((Role::Agent(node.clone()), seed(node.as_str())?.public_key()));
         let folder = place.node(&node);
@@ -72,7 +79,8 @@ fn server(memory: &Memory, place: &Place, users: Vec<(Role, String)>, watch: Str
 
 /// A full disk would switch the bus's log off, so half of what is free is left alone.
 fn store_bytes(folder: &Path) -> u64 {
-    let free = rustix::fs::statvfs(folder).map_or(STORE_BYTES_MAX, |space| space.f_bavail.saturating_mul(space.f_frsize));
+    let free =
+        rustix::fs::statvfs(folder).map_or(STORE_BYTES_MAX, |space| space.f_bavail.saturating_mul(space.f_frsize));
     (free / 2).clamp(STORE_BYTES_MIN, STORE_BYTES_MAX)
 }
 
@@ -104,7 +112,12 @@ fn agent_text(node: &NodeId, signing: &Seed, memory: &Memory, place: &Place) -> 
 }
 
 fn operator_text(memory: &Memory, place: &Place) -> String {
-    format!("{HEAD}cluster = \"{}\"\nurls = [\"{}\"]\nseed_file = {}\n", memory.cluster, memory.url(), quoted(&place.seed("operator")))
+    format!(
+        "{HEAD}cluster = \"{}\"\nurls = [\"{}\"]\nseed_file = {}\n",
+        memory.cluster,
+        memory.url(),
+        quoted(&place.seed("operator"))
+    )
 }
 
 #[cfg(test)]
@@ -117,7 +130,8 @@ mod tests {
     fn written(name: &str) -> (tempfile::TempDir, Memory, Place) {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::make(&folder.path().join(name)).unwrap();
-        let memory = Memory { cluster: "home".parse().unwrap(), port: 4333, nodes: 2, sources: vec![folder.path().to_owned()] };
+        let memory =
+            Memory { cluster: "home".parse().unwrap(), port: 4333, nodes: 2, sources: vec![folder.path().to_owned()] };
         write_all(&memory, &place, false).unwrap();
         (folder, memory, place)
     }
@@ -152,7 +166,10 @@ mod tests {
             let key = private::seed(&place.seed(name)).unwrap().public_key();
             assert_eq!(text.matches(&key).count(), 1, "{name}");
         }
-        assert!(!text.contains(&private::seed(&place.seed("signing")).unwrap().public_key()), "the signing key is no user of the bus");
+        assert!(
+            !text.contains(&private::seed(&place.seed("signing")).unwrap().public_key()),
+            "the signing key is no user of the bus"
+        );
         assert!(text.contains(&memory.address().to_string()));
     }
 

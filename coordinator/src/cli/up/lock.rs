@@ -17,7 +17,14 @@ impl Lock {
     pub(super) fn take(place: &Place) -> Result<Self, Failure> {
         let path = place.lock();
         let unwritable = |error: std::io::Error| super::unwritable(&path, &error);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(unwritable)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(unwritable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(&mut file, place)),
@@ -33,7 +40,8 @@ fn held(file: &mut File, place: &Place) -> Failure {
     let mut holder = String::new();
     // Who holds it only makes the message better.
     let _ = file.read_to_string(&mut holder);
-    let who = if holder.trim().is_empty() { "another process".to_owned() } else { format!("process {}", holder.trim()) };
+    let who =
+        if holder.trim().is_empty() { "another process".to_owned() } else { format!("process {}", holder.trim()) };
     Failure::new(
         BAD,
         format!("{} is in use", place.root().display()),

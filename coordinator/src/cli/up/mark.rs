@@ -55,7 +55,8 @@ pub(super) fn signal(pid: u32, signal: Signal) {
 /// A supervisor that was killed leaves its children behind, on their port and files. Ends those that are still ours.
 pub(super) async fn end_leftovers(place: &Place) -> usize {
     let Ok(entries) = std::fs::read_dir(place.marks()) else { return 0 };
-    let left: Vec<Mark> = entries.flatten().filter_map(|entry| Mark::read(&entry.path())).filter(|mark| mark.is_alive()).collect();
+    let left: Vec<Mark> =
+        entries.flatten().filter_map(|entry| Mark::read(&entry.path())).filter(|mark| mark.is_alive()).collect();
     left.iter().for_each(|mark| signal(mark.pid, Signal::TERM));
     let gone = async {
         while left.iter().any(|mark| mark.is_alive()) {

@@ -32,13 +32,16 @@ impl Memory {
             Some(memory) => memory.changed(options, sources, place)?,
             None => Self::first(options, sources)?,
         };
-        let text = toml::to_string(&memory).map_err(|error| Failure::internal("the state folder cannot be written", &error))?;
+        let text = toml::to_string(&memory)
+            .map_err(|error| Failure::internal("the state folder cannot be written", &error))?;
         private::write(&place.memory(), &text).map_err(|error| super::unwritable(&place.memory(), &error))?;
         Ok(memory)
     }
 
     pub(super) fn node_ids(&self) -> Vec<NodeId> {
-        (1..=self.nodes).map(|number| format!("node-{number}").parse().expect("letters, a dash and a number are a node id")).collect()
+        (1..=self.nodes)
+            .map(|number| format!("node-{number}").parse().expect("letters, a dash and a number are a node id"))
+            .collect()
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -61,7 +64,12 @@ impl Memory {
     fn changed(mut self, options: &Up, sources: Vec<PathBuf>, place: &Place) -> Result<Self, Failure> {
         if let Some(cluster) = options.cluster.as_ref().filter(|cluster| **cluster != self.cluster) {
             let why = format!("{} holds the cluster {}", place.root().display(), self.cluster);
-            return Err(Failure::new(USAGE, format!("the cluster {cluster} is not here"), why, "name another folder with --state, or leave --cluster out"));
+            return Err(Failure::new(
+                USAGE,
+                format!("the cluster {cluster} is not here"),
+                why,
+                "name another folder with --state, or leave --cluster out",
+            ));
         }
         self.nodes = self.nodes.max(options.nodes.unwrap_or_default());
         if !sources.is_empty() {
@@ -83,7 +91,12 @@ pub(super) fn read(place: &Place) -> Result<Option<Memory>, Failure> {
         Err(error) => return Err(super::unwritable(&path, &error)),
     };
     toml::from_str(&text).map(Some).map_err(|error| {
-        Failure::new(USAGE, format!("{} cannot be read", path.display()), chain(&error), "correct it, or begin again in another folder with --state")
+        Failure::new(
+            USAGE,
+            format!("{} cannot be read", path.display()),
+            chain(&error),
+            "correct it, or begin again in another folder with --state",
+        )
     })
 }
 
@@ -92,11 +105,21 @@ fn sources(options: &Up) -> Result<Vec<PathBuf>, Failure> {
     let mut sources = Vec::new();
     for path in &options.paths {
         let found = path.canonicalize().map_err(|error| {
-            Failure::new(USAGE, format!("{} cannot be backed up", path.display()), error.to_string(), "name a file or folder that is there")
+            Failure::new(
+                USAGE,
+                format!("{} cannot be backed up", path.display()),
+                error.to_string(),
+                "name a file or folder that is there",
+            )
         })?;
         if found.to_str().is_none() {
             let why = "its name is not UTF-8, which a plan file cannot hold";
-            return Err(Failure::new(USAGE, format!("{} cannot be backed up", path.display()), why, "name a folder above it"));
+            return Err(Failure::new(
+                USAGE,
+                format!("{} cannot be backed up", path.display()),
+                why,
+                "name a folder above it",
+            ));
         }
         sources.push(found);
     }

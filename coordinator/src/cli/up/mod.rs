@@ -41,7 +41,9 @@ use supervisor::Supervisor;
 const ROUTINE: &str = "nightly";
 
 #[derive(Debug, Default, Args)]
-#[command(after_help = "Examples:\n  landfall up                       back up this folder with three nodes, then stay up\n  landfall up --once ~/documents    one round; exit 0 only if its verdict is converged\n  landfall up --nodes 5             go on with the same state, and two more nodes")]
+#[command(
+    after_help = "Examples:\n  landfall up                       back up this folder with three nodes, then stay up\n  landfall up --once ~/documents    one round; exit 0 only if its verdict is converged\n  landfall up --nodes 5             go on with the same state, and two more nodes"
+)]
 pub(super) struct Up {
     /// Folder for everything: keys, log, repository, the processes' own logs
     #[arg(long, value_name = "DIR", default_value = ".landfall")]
@@ -84,7 +86,8 @@ pub(super) async fn run(options: Up, screen: &Screen) -> Result<ExitCode, Failur
     let mut supervisor = Supervisor::new(&place, &programs);
     // Whether the first round is over: before that a signal interrupts, after it a signal is the usual end.
     let settled = Cell::new(false);
-    let scene = Scene { options: &options, memory: &memory, place: &place, programs: &programs, screen, settled: &settled };
+    let scene =
+        Scene { options: &options, memory: &memory, place: &place, programs: &programs, screen, settled: &settled };
     let ended = tokio::select! {
         ended = scene.play(&mut supervisor) => ended,
         () = signals.next() => Ok(if settled.get() { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) }),
@@ -98,7 +101,12 @@ pub(super) async fn run(options: Up, screen: &Screen) -> Result<ExitCode, Failur
 
 /// A file or folder of the state that cannot be used.
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(USAGE, format!("{} cannot be written or read", path.display()), error.to_string(), "make it writable for this user, or name another folder with --state")
+    Failure::new(
+        USAGE,
+        format!("{} cannot be written or read", path.display()),
+        error.to_string(),
+        "make it writable for this user, or name another folder with --state",
+    )
 }
 
 /// Everything one `up` is about.
@@ -133,7 +141,9 @@ impl Scene<'_> {
         self.settled.set(true);
         if !screen.json && !screen.quiet {
             screen.line("");
-            advice::advice(place, &self.programs.landfall, &self.memory.node_ids()).iter().for_each(|line| screen.line(line));
+            advice::advice(place, &self.programs.landfall, &self.memory.node_ids())
+                .iter()
+                .for_each(|line| screen.line(line));
         }
         loop {
             tell(&supervisor.news().await, screen);
@@ -157,7 +167,13 @@ impl Scene<'_> {
 }
 
 async fn start(routine: RoutineName, mesh: &Mesh) -> Result<RoundId, Failure> {
-    let request = Request::Start { routine, nodes: Vec::new(), task: TaskKind::Backup, by: who(), request: clock::command_id().0 };
+    let request = Request::Start {
+        routine,
+        nodes: Vec::new(),
+        task: TaskKind::Backup,
+        by: who(),
+        request: clock::command_id().0,
+    };
     let reply = mesh.ask(&request).await?;
     let Reply::Opened { round } = reply else { return Err(Mesh::strange(&reply)) };
     Ok(round)
@@ -178,7 +194,7 @@ async fn unless_it_cannot_run<T>(
                 News::CannotRun { name, how, log, tail } => return Err(Failure::new(
                     BAD,
                     format!("{name} cannot run ({how})"),
-                    format!("the end of its log says:\n{tail}"),
+                    tail.clone(),
                     format!("put that right and start again; the whole log is {}", log.display()),
                 )),
             },
@@ -190,7 +206,10 @@ fn tell(news: &News, screen: &Screen) {
     match news {
         News::Again { name, how } => screen.note(&format!("{name} ended by itself ({how}) and is started again")),
         News::CannotRun { name, how, log, tail } => {
-            screen.note(&format!("{name} cannot run ({how}); it is tried again now and then. Its log, {}, ends:\n{tail}", log.display()));
+            screen.note(&format!(
+                "{name} cannot run ({how}); it is tried again now and then. See {}: {tail}",
+                log.display()
+            ));
         }
     }
 }

@@ -34,7 +34,12 @@ pub(super) fn target_text(place: &Place) -> String {
 /// Absolute patterns: the state folder, and what cargo builds below a source, which can be built again.
 fn excludes(sources: &[PathBuf], state: &Path) -> Vec<String> {
     let mut excludes = vec![pattern(state)];
-    excludes.extend(sources.iter().filter(|source| source.join("Cargo.toml").exists()).map(|source| pattern(&source.join("target"))));
+    excludes.extend(
+        sources
+            .iter()
+            .filter(|source| source.join("Cargo.toml").exists())
+            .map(|source| pattern(&source.join("target"))),
+    );
     excludes
 }
 

@@ -52,13 +52,20 @@ pub(super) async fn leader(place: &Place, screen: &Screen) -> Result<Mesh, Failu
             sleep(POLL).await;
         }
     };
-    let (leader, term) = timeout(LEADER_WITHIN, leading).await.map_err(|_| late("no coordinator leads", COORDINATOR, place))?;
+    let (leader, term) =
+        timeout(LEADER_WITHIN, leading).await.map_err(|_| late("no coordinator leads", COORDINATOR, place))?;
     screen.note(&format!("coordinator  {leader} leads, term {term}"));
     Ok(mesh)
 }
 
 /// Waits until every node is heard and has announced the routine.
-pub(super) async fn nodes(routine: &RoutineName, memory: &Memory, mesh: &Mesh, place: &Place, screen: &Screen) -> Result<(), Failure> {
+pub(super) async fn nodes(
+    routine: &RoutineName,
+    memory: &Memory,
+    mesh: &Mesh,
+    place: &Place,
+    screen: &Screen,
+) -> Result<(), Failure> {
     let wanted: BTreeSet<NodeId> = memory.node_ids().into_iter().collect();
     let mut there = BTreeSet::new();
     let announcing = async {
@@ -86,11 +93,15 @@ pub(super) async fn nodes(routine: &RoutineName, memory: &Memory, mesh: &Mesh, p
 
 /// Nodes that are online and hold the routine.
 async fn announced(routine: &RoutineName, mesh: &Mesh) -> Vec<NodeId> {
-    let Some(Reply::Routine(view)) = ask(mesh, &Request::Routine { name: routine.clone() }).await else { return Vec::new() };
+    let Some(Reply::Routine(view)) = ask(mesh, &Request::Routine { name: routine.clone() }).await else {
+        return Vec::new();
+    };
     let mut online = BTreeSet::new();
     let mut after = None;
     loop {
-        let Some(Reply::Nodes(page)) = ask(mesh, &Request::Nodes { paging: Paging { rows: None, after } }).await else { break };
+        let Some(Reply::Nodes(page)) = ask(mesh, &Request::Nodes { paging: Paging { rows: None, after } }).await else {
+            break;
+        };
         online.extend(page.rows.into_iter().filter(|node| node.online).map(|node| node.id));
         after = page.next;
         if after.is_none() {
@@ -120,7 +131,7 @@ fn late(what: &str, child: &str, place: &Place) -> Failure {
     Failure::new(
         BAD,
         what,
-        format!("the end of its log says:\n{}", tail(&log)),
+        tail(&log),
         format!("read {}; what it complains about has to be put right, then start again", log.display()),
     )
 }

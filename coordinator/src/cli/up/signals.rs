@@ -14,7 +14,11 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failure> {
         let open = |kind| signal(kind).map_err(|error| Failure::internal("signals cannot be heard", &error));
-        Ok(Self { interrupt: open(SignalKind::interrupt())?, terminate: open(SignalKind::terminate())?, hang_up: open(SignalKind::hangup())? })
+        Ok(Self {
+            interrupt: open(SignalKind::interrupt())?,
+            terminate: open(SignalKind::terminate())?,
+            hang_up: open(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for any of them. Dropping the future loses nothing.

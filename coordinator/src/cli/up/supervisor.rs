@@ -36,7 +36,15 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) fn new(place: &Place, programs: &Programs) -> Self {
         let (tell, news) = mpsc::channel(NEWS_MAX);
-        Self { place: place.clone(), programs: programs.clone(), bus: None, coordinator: None, agents: Vec::new(), news, tell }
+        Self {
+            place: place.clone(),
+            programs: programs.clone(),
+            bus: None,
+            coordinator: None,
+            agents: Vec::new(),
+            news,
+            tell,
+        }
     }
 
     pub(super) fn start_bus(&mut self) {
@@ -48,7 +56,8 @@ impl Supervisor {
     pub(super) fn start_coordinator(&mut self) {
         let config = self.place.coordinator().join("coordinator.toml").display().to_string();
         let spec = self.spec(COORDINATOR, COORDINATOR_GRACE, vec!["serve".into(), "--config".into(), config]);
-        self.coordinator = Some(Child::start(Spec { program: self.programs.landfall.clone(), ..spec }, self.tell.clone()));
+        self.coordinator =
+            Some(Child::start(Spec { program: self.programs.landfall.clone(), ..spec }, self.tell.clone()));
     }
 
     pub(super) fn start_agents(&mut self, memory: &Memory) {

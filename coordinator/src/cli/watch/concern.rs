@@ -46,12 +46,14 @@ impl Concern {
 
     fn takes_coordinator(&mut self, fact: &CoordinatorFact) -> bool {
         match fact {
-            CoordinatorFact::RoundOpened(body) => body.expected.iter().fold(body.round == self.round, |own, expected| {
-                if own {
-                    self.runs.insert(expected.run);
-                }
-                own
-            }),
+            CoordinatorFact::RoundOpened(body) => {
+                body.expected.iter().fold(body.round == self.round, |own, expected| {
+                    if own {
+                        self.runs.insert(expected.run);
+                    }
+                    own
+                })
+            }
             CoordinatorFact::Dispatched(body) => self.runs.contains(&body.run),
             CoordinatorFact::Answered(body) => self.runs.contains(&body.run),
             CoordinatorFact::CancelAsked(body) => self.runs.contains(&body.run),

@@ -88,7 +88,9 @@ pub(super) fn read(message: &LogMessage) -> Line {
 fn body(topic: &Topic, envelope: &Envelope) -> Result<Option<Body>, Refusal> {
     match topic {
         Topic::NodeFact(_) => AgentFact::decode(&envelope.kind, &envelope.body).map(|fact| fact.map(Body::Agent)),
-        Topic::CoordinatorFact(_) => CoordinatorFact::decode(&envelope.kind, &envelope.body).map(|fact| fact.map(Body::Coordinator)),
+        Topic::CoordinatorFact(_) => {
+            CoordinatorFact::decode(&envelope.kind, &envelope.body).map(|fact| fact.map(Body::Coordinator))
+        }
         Topic::Command(_)
         | Topic::Sync(_)
         | Topic::Beacon

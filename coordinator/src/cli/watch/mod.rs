@@ -29,7 +29,9 @@ const WAIT: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall watch\n  landfall watch --json --from 1 | jq -c 'select(.kind == \"run_finished\")'\n  landfall watch --from 1 --round 3f2a1b\n\nWithout --from it begins with the next fact; Ctrl-C ends it.")]
+#[command(
+    after_help = "Examples:\n  landfall watch\n  landfall watch --json --from 1 | jq -c 'select(.kind == \"run_finished\")'\n  landfall watch --from 1 --round 3f2a1b\n\nWithout --from it begins with the next fact; Ctrl-C ends it."
+)]
 pub(super) struct Watch {
     /// Begin at this position of the log; 1 is its start
     #[arg(long, value_name = "POSITION")]
@@ -97,7 +99,12 @@ async fn end_of_log(mesh: &Mesh) -> Result<u64, Failure> {
 /// The runs of a round are asked for, because some facts name only their run.
 async fn concern(text: &str, mesh: &Mesh) -> Result<Concern, Failure> {
     if text.is_empty() {
-        return Err(Failure::new(USAGE, "no round is named", "--round is empty", "write --round ID; `landfall rounds` lists them"));
+        return Err(Failure::new(
+            USAGE,
+            "no round is named",
+            "--round is empty",
+            "write --round ID; `landfall rounds` lists them",
+        ));
     }
     let round = rounds::resolve(text, mesh).await?;
     let detail = expect_reply!(mesh.ask(&Request::Round { id: round }).await?, Round)?;

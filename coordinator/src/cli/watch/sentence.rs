@@ -2,7 +2,7 @@
 
 use landfall_proto::fact::agent::{AgentFact, RunFinished, StartCause, Witnessed};
 use landfall_proto::fact::coordinator::{CoordinatorFact, OpenedBy, RoundConcluded, RoundOpened};
-use landfall_proto::report::Trigger;
+use landfall_proto::report::{TaskKind, Trigger};
 
 use super::line::{Body, FactLine, Line};
 use crate::cli::human::{bytes, outcome_tone, short, short_round, verdict_tone};
@@ -37,8 +37,11 @@ fn agent(fact: &AgentFact) -> (Tone, String) {
         AgentFact::PlansAnnounced(body) => {
             let names: Vec<&str> = body.plans.iter().map(|plan| plan.routine.as_str()).collect();
             let broken: Vec<&str> = body.broken.iter().map(|plan| plan.file.as_str()).collect();
-            let (tone, more) =
-                if broken.is_empty() { (Tone::Plain, String::new()) } else { (Tone::Bad, format!("; broken: {}", broken.join(", "))) };
+            let (tone, more) = if broken.is_empty() {
+                (Tone::Plain, String::new())
+            } else {
+                (Tone::Bad, format!("; broken: {}", broken.join(", ")))
+            };
             (tone, format!("plans: {}{more}", names.join(", ")))
         }
         AgentFact::RunStarted(body) => {
@@ -48,15 +51,38 @@ fn agent(fact: &AgentFact) -> (Tone, String) {
                 Trigger::Hand => "by hand",
             };
             let about = &body.about;
-            (Tone::Plain, format!("run {} of {} {} started, {trigger}, attempt {}", short(about.run), about.routine, about.task, body.attempt))
+            (
+                Tone::Plain,
+                format!(
+                    "run {} of {} {} started, {trigger}, attempt {}",
+                    short(about.run),
+                    about.routine,
+                    about.task,
+                    body.attempt
+                ),
+            )
         }
         AgentFact::RunPhase(body) => (Tone::Dim, format!("run {} is {}", short(body.run), body.phase)),
-        AgentFact::RunMilestone(body) => {
-            (Tone::Dim, format!("run {} at {} %: {} files, {}", short(body.run), body.percent, body.files_done, bytes(body.bytes_done)))
-        }
+        AgentFact::RunMilestone(body) => (
+            Tone::Dim,
+            format!(
+                "run {} at {} %: {} files, {}",
+                short(body.run),
+                body.percent,
+                body.files_done,
+                bytes(body.bytes_done)
+            ),
+        ),
         AgentFact::RunRetried(body) => (
             Tone::Warn,
-            format!("run {} attempt {} failed ({}: {}); again in {}", short(body.run), body.attempt, body.reason, body.message, body.delay),
+            format!(
+                "run {} attempt {} failed ({}: {}); again in {}",
+                short(body.run),
+                body.attempt,
+                body.reason,
+                body.message,
+                body.delay
+            ),
         ),
         AgentFact::RunFinished(body) => finished(body),
         AgentFact::SlotMissed(body) => {
@@ -68,11 +94,15 @@ fn agent(fact: &AgentFact) -> (Tone, String) {
 
 fn finished(body: &RunFinished) -> (Tone, String) {
     let (about, report) = (&body.about, &body.report);
-    let mut text = format!("run {} of {} {}: {} ({})", short(about.run), about.routine, about.task, report.outcome, report.reason);
-    if let Some(evidence) = &report.evidence {
-        text.push_str(&format!(", snapshot {} with {} files, {}", short(&evidence.snapshot), evidence.files, bytes(evidence.bytes)));
-    } else if !report.outcome.is_good() {
-        text.push_str(&format!(": {}", report.message));
+    let mut text =
+        format!("run {} of {} {}: {} ({})", short(about.run), about.routine, about.task, report.outcome, report.reason);
+    match &report.evidence {
+        Some(evidence) if about.task == TaskKind::Backup => {
+            let (snapshot, files) = (short(&evidence.snapshot), evidence.files);
+            text.push_str(&format!(", snapshot {snapshot} with {files} files, {}", bytes(evidence.bytes)));
+        }
+        Some(_) | None if report.outcome.is_good() => {}
+        Some(_) | None => text.push_str(&format!(": {}", report.message)),
     }
     (outcome_tone(report.outcome), text)
 }
@@ -81,25 +111,39 @@ fn witnessed(body: &Witnessed) -> (Tone, String) {
     let repository = short(body.repository.as_str());
     match &body.unknown {
         Some(reason) => (Tone::Warn, format!("cannot look at repository {repository} ({reason})")),
-        None if body.absent.is_empty() => (Tone::Good, format!("sees all {} runs in repository {repository}", body.seen.len())),
-        None => (Tone::Bad, format!("does NOT see {} of {} runs in repository {repository}", body.absent.len(), body.asked)),
+        None if body.absent.is_empty() => {
+            (Tone::Good, format!("sees {} of {} runs in repository {repository}", body.seen.len(), body.asked))
+        }
+        None => {
+            (Tone::Bad, format!("does NOT see {} of {} runs in repository {repository}", body.absent.len(), body.asked))
+        }
     }
 }
 
 fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
     match fact {
-        CoordinatorFact::LeaderClaimed(body) => (Tone::Plain, format!("{} claims to lead, term {}", body.holder, body.epoch.term)),
+        CoordinatorFact::LeaderClaimed(body) => {
+            (Tone::Plain, format!("{} claims to lead, term {}", body.holder, body.epoch.term))
+        }
         CoordinatorFact::RoundOpened(body) => opened(body),
         CoordinatorFact::Dispatched(body) => (Tone::Dim, format!("run {} goes to {}", short(body.run), body.node)),
         CoordinatorFact::Answered(body) => match body.refused {
-            Some(reason) => (Tone::Warn, format!("run {} is refused by its node ({reason}): {}", short(body.run), body.message)),
+            Some(reason) => {
+                (Tone::Warn, format!("run {} is refused by its node ({reason}): {}", short(body.run), body.message))
+            }
             None => (Tone::Dim, format!("run {} is taken on", short(body.run))),
         },
         CoordinatorFact::CancelAsked(body) => (Tone::Warn, format!("{} cancels run {}", body.by, short(body.run))),
         CoordinatorFact::RunLost(body) => (Tone::Warn, format!("run {} is lost ({})", short(body.run), body.reason)),
-        CoordinatorFact::WitnessAsked(body) => {
-            (Tone::Dim, format!("{} shall look for {} runs in repository {}", body.witness, body.runs.len(), short(body.repository.as_str())))
-        }
+        CoordinatorFact::WitnessAsked(body) => (
+            Tone::Dim,
+            format!(
+                "{} shall look for {} runs in repository {}",
+                body.witness,
+                body.runs.len(),
+                short(body.repository.as_str())
+            ),
+        ),
         CoordinatorFact::RoundConcluded(body) => concluded(body),
         CoordinatorFact::AlertRaised(body) => {
             (Tone::Bad, format!("ALERT {} {}: {}", body.alert.severity, body.alert.key, body.alert.title))
@@ -109,7 +153,9 @@ fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
             Some(error) => (Tone::Bad, format!("{} could not be told, {} attempts: {error}", body.sink, body.attempts)),
             None => (Tone::Dim, format!("{} was told", body.sink)),
         },
-        CoordinatorFact::LimitSet(body) => (Tone::Plain, format!("{} sets the limit {} to {}", body.by, body.name, body.value)),
+        CoordinatorFact::LimitSet(body) => {
+            (Tone::Plain, format!("{} sets the limit {} to {}", body.by, body.name, body.value))
+        }
         CoordinatorFact::NodeRetired(body) => (Tone::Plain, format!("{} retires {}", body.by, body.node)),
     }
 }
@@ -124,11 +170,20 @@ fn opened(body: &RoundOpened) -> (Tone, String) {
     let nodes: Vec<&str> = body.expected.iter().take(10).map(|expected| expected.node.as_str()).collect();
     let more = body.expected.len().saturating_sub(nodes.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let text = format!("round {} of {} {} opened {by}; expected: {}{more}", short_round(body.round), body.routine, body.task, nodes.join(", "));
+    let text = format!(
+        "round {} of {} {} opened {by}; expected: {}{more}",
+        short_round(body.round),
+        body.routine,
+        body.task,
+        nodes.join(", ")
+    );
     (Tone::Plain, text)
 }
 
 fn concluded(body: &RoundConcluded) -> (Tone, String) {
     let verdict = &body.verdict;
-    (verdict_tone(verdict.kind), format!("VERDICT of round {}: {} — {}", short_round(body.round), verdict.kind, verdict.summary))
+    (
+        verdict_tone(verdict.kind),
+        format!("VERDICT of round {}: {} — {}", short_round(body.round), verdict.kind, verdict.summary),
+    )
 }

@@ -40,10 +40,7 @@ fn repository() -> RepositoryId {
 
 fn message(position: u64, topic: Topic, kind: &str, body: Vec<u8>) -> LogMessage {
     let cluster: ClusterName = "home".parse().unwrap();
-    let writer = match &topic {
-        Topic::NodeFact(node) => node.to_string(),
-        _ => "main".to_owned(),
-    };
+    let writer = if let Topic::NodeFact(node) = &topic { node.to_string() } else { "main".to_owned() };
     let identity = Identity { writer, incarnation: Incarnation(Uuid::from_u128(1)), seq: position };
     let payload = encode(&Envelope::fact(identity, kind, AT, body)).into();
     LogMessage { seq: position, subject: Subject::new(&cluster, topic).to_string(), payload, time: AT }
@@ -169,7 +166,9 @@ fn rebuilt(lines: &[Value]) -> Vec<Value> {
     standings
         .iter()
         .map(|standing| {
-            let finish = lines.iter().find(|line| line["kind"] == "run_finished" && line["body"]["about"]["run"] == standing["run"]);
+            let finish = lines
+                .iter()
+                .find(|line| line["kind"] == "run_finished" && line["body"]["about"]["run"] == standing["run"]);
             let report = &finish.unwrap()["body"]["report"];
             let witness = lines.iter().find(|line| {
                 line["kind"] == "witnessed" && line["body"]["seen"].as_array().unwrap().contains(&standing["run"])
@@ -190,8 +189,10 @@ fn rebuilt(lines: &[Value]) -> Vec<Value> {
 
 #[test]
 fn the_table_of_a_verdict_is_rebuilt_from_the_lines() {
-    let lines: Vec<Value> =
-        story().iter().map(|message| serde_json::from_str(&serde_json::to_string(&read(message)).unwrap()).unwrap()).collect();
+    let lines: Vec<Value> = story()
+        .iter()
+        .map(|message| serde_json::from_str(&serde_json::to_string(&read(message)).unwrap()).unwrap())
+        .collect();
     for (line, position) in lines.iter().zip(1..) {
         assert_eq!(line["position"], position);
         assert!(line["id"].is_string() && line["writer"].is_string() && line["kind"].is_string(), "{line}");

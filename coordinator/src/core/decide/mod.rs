@@ -4,14 +4,17 @@ mod open;
 mod rounds;
 mod runs;
 
+use std::collections::BTreeSet;
+
 use landfall_proto::fact::coordinator::CoordinatorFact;
+use landfall_proto::id::NodeId;
 use landfall_proto::time::Timestamp;
 
 use super::agenda::Matter;
 use super::alert;
 use super::leader;
 use super::mesh::Mesh;
-use super::permits;
+use super::permits::{self, Turns};
 use super::policy::Policy;
 
 pub(super) use open::{NewRound, expected_of, opened};
@@ -25,6 +28,19 @@ pub(super) struct Look {
     pub(super) facts: Vec<CoordinatorFact>,
     /// When time alone can change the answer.
     pub(super) again_at: Option<Timestamp>,
+    /// Nodes that need not be looked at in the queue before they are heard.
+    pub(super) away: BTreeSet<NodeId>,
+}
+
+impl Look {
+    pub(super) const fn decided(facts: Vec<CoordinatorFact>, again_at: Option<Timestamp>) -> Self {
+        Self { facts, again_at, away: BTreeSet::new() }
+    }
+
+    /// Nothing follows at this moment.
+    pub(super) const fn wait(again_at: Option<Timestamp>) -> Self {
+        Self::decided(Vec::new(), again_at)
+    }
 }
 
 /// Looks at everything that is due and hands out what follows from it.
@@ -43,6 +59,7 @@ pub(super) fn decide(mesh: &mut Mesh, policy: &Policy, now: Timestamp, facts: &m
         let look = look(mesh, policy, now, &matter);
         decided += look.facts.len();
         mesh.agenda.wake(matter, look.again_at);
+        look.away.iter().for_each(|node| mesh.set_away(node, true));
         for fact in look.facts {
             mesh.hand_out(fact, None, facts);
         }
@@ -61,8 +78,8 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
         Matter::Round(round) => rounds::look(mesh, policy, now, *round),
         Matter::Run(run) => runs::look(mesh, now, *run),
         Matter::Queue => {
-            let (runs, again_at) = permits::dispatch(mesh, policy, now, DECISIONS_MAX);
-            Look { facts: runs.into_iter().map(CoordinatorFact::from).collect(), again_at }
+            let Turns { dispatched, again_at, away } = permits::dispatch(mesh, policy, now, DECISIONS_MAX);
+            Look { facts: dispatched.into_iter().map(CoordinatorFact::from).collect(), again_at, away }
         }
         // The commands of a leader are sent again by `command`, which decides nothing.
         Matter::Command(_) => Look::default(),

@@ -35,11 +35,11 @@ pub(super) fn due_slot(mesh: &Mesh, policy: &Policy, now: Timestamp, name: &Rout
         return Look::default();
     };
     let again_at = routine.schedule(policy).next_after(now);
-    let Some((round, slot)) = due(mesh, policy, now, routine) else { return Look { facts: Vec::new(), again_at } };
+    let Some((round, slot)) = due(mesh, policy, now, routine) else { return Look::wait(again_at) };
     let task = TaskKind::Backup;
     let expected = routine.nodes.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
     let new = NewRound { round, routine: name.clone(), task, slot: Some(slot), expected, opened_by: OpenedBy::Slot };
-    Look { facts: opened(mesh, policy, now, new), again_at }
+    Look::decided(opened(mesh, policy, now, new), again_at)
 }
 
 fn due(mesh: &Mesh, policy: &Policy, now: Timestamp, routine: &Routine) -> Option<(RoundId, Timestamp)> {
@@ -57,7 +57,7 @@ pub(super) fn stray(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) -
     let runs = || mesh.index.strays.get(&id).into_iter().flatten().filter_map(|run| mesh.runs.get(run));
     let Some(first) = runs().min_by_key(|run| (run.task, run.node.clone())) else { return Look::default() };
     if let Some(slot) = first.slot.filter(|slot| *slot > after(now, SLOT_AHEAD_MAX)) {
-        return Look { facts: Vec::new(), again_at: Some(slot) };
+        return Look::wait(Some(slot));
     }
     let routine = first.routine.clone();
     let known = mesh.routines.get(&routine).filter(|known| !known.nodes.is_empty());
@@ -79,7 +79,7 @@ pub(super) fn stray(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) -
         expected = runs().map(as_expected).collect();
     }
     let new = NewRound { round: id, routine, task, slot: first.slot, expected, opened_by: OpenedBy::Node };
-    Look { facts: opened(mesh, policy, now, new), again_at: None }
+    Look::decided(opened(mesh, policy, now, new), None)
 }
 
 /// A node's part of a round, by its latest announcement.

@@ -23,7 +23,7 @@ pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) ->
     }
     let is_over = round.deadline <= now;
     if round.counts.ended < round.expected && !is_over {
-        return Look { facts: Vec::new(), again_at: Some(round.deadline) };
+        return Look::wait(Some(round.deadline));
     }
     if round.counts.ended < round.expected {
         return at_deadline(mesh, policy, now, round);
@@ -31,13 +31,13 @@ pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) ->
     if !is_over {
         let asks = verify::asks(mesh, policy, now, round);
         if !asks.is_empty() {
-            return Look { facts: asks.into_iter().map(CoordinatorFact::from).collect(), again_at: None };
+            return Look::decided(asks.into_iter().map(CoordinatorFact::from).collect(), None);
         }
         if let Some(until) = verify::waits_until(mesh, now, round) {
-            return Look { facts: Vec::new(), again_at: Some(until) };
+            return Look::wait(Some(until));
         }
     }
-    Look { facts: concluded(mesh, now, round), again_at: None }
+    Look::decided(concluded(mesh, now, round), None)
 }
 
 /// A leader died between the facts that open a round: it is opened again, with the same ids. Who an operator named beyond
@@ -55,7 +55,7 @@ fn reopen(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> Look {
         nodes.iter().filter_map(|node| expected_of(mesh, node, &round.routine, round.id, round.task)).collect();
     let (routine, opened_by) = (round.routine.clone(), round.opened_by.clone());
     let new = NewRound { round: round.id, routine, task: round.task, slot: round.slot, expected, opened_by };
-    Look { facts: opened(mesh, policy, now, new), again_at: None }
+    Look::decided(opened(mesh, policy, now, new), None)
 }
 
 /// The deadline has passed while runs are missing: they are given up where nothing is heard of them, and the verdict falls.
@@ -64,7 +64,7 @@ fn at_deadline(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> L
     let settled_at = mesh.settled_at(policy);
     let was_led = mesh.process.leading_since.is_some_and(|since| since <= round.deadline);
     if !was_led && now < settled_at {
-        return Look { facts: Vec::new(), again_at: Some(settled_at) };
+        return Look::wait(Some(settled_at));
     }
     let missing = expected_runs(mesh, round).filter(|run| !run.is_ended());
     let lost = missing.filter_map(|run| {
@@ -73,7 +73,7 @@ fn at_deadline(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> L
     });
     let mut facts: Vec<CoordinatorFact> = lost.collect();
     facts.extend(concluded(mesh, now, round));
-    Look { facts, again_at: None }
+    Look::decided(facts, None)
 }
 
 /// Why a run is given up at its round's deadline; `None` where it goes on on a node that is heard.

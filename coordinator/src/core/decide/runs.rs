@@ -24,7 +24,7 @@ pub(super) fn look(mesh: &Mesh, now: Timestamp, id: RunId) -> Look {
     }
     match (&run.sent, run.stage) {
         (Some(sent), Stage::Sent) if !sent.accepted => unanswered(mesh, now, run, sent),
-        (_, _) => Look { facts: Vec::new(), again_at: deadline.filter(|deadline| *deadline > now) },
+        (_, _) => Look::wait(deadline.filter(|deadline| *deadline > now)),
     }
 }
 
@@ -40,20 +40,20 @@ fn outlived(mesh: &Mesh, now: Timestamp, run: &Run) -> Look {
         None => None,
     };
     let lost = |reason| CoordinatorFact::from(RunLost { epoch: mesh.epoch(), run: run.id, reason });
-    Look { facts: reason.map(lost).into_iter().collect(), again_at: Some(after(now, PATIENCE)) }
+    Look::decided(reason.map(lost).into_iter().collect(), Some(after(now, PATIENCE)))
 }
 
 /// The command can no longer be obeyed, and nobody said that it was: the run queues again, and holds no permit meanwhile.
 /// Should the node have taken it on all the same, its facts say so, and starting it twice is starting it once.
 fn unanswered(mesh: &Mesh, now: Timestamp, run: &Run, sent: &Sent) -> Look {
     if now <= sent.not_after {
-        return Look { facts: Vec::new(), again_at: Some(after(sent.not_after, Duration::from_ms(1))) };
+        return Look::wait(Some(after(sent.not_after, Duration::from_ms(1))));
     }
     if mesh.live.get(&run.node).is_some_and(|live| live.is_heard(now) && live.runs.contains_key(&run.id)) {
-        return Look { facts: Vec::new(), again_at: Some(after(now, PATIENCE)) };
+        return Look::wait(Some(after(now, PATIENCE)));
     }
     let message = "no answer while the command could be obeyed".to_owned();
     let refused = Some(Reason::NodeSilent);
     let fact = Answered { epoch: mesh.epoch(), run: run.id, command: sent.command, refused, message };
-    Look { facts: vec![fact.into()], again_at: None }
+    Look::decided(vec![fact.into()], None)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use landfall_proto::id::NodeId;
+use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::live::Beat;
 use landfall_proto::time::{Duration, Timestamp, after, between};
 
@@ -40,11 +40,19 @@ impl Mesh {
             self.agenda.mark(Matter::Queue);
         }
         if !was_heard {
+            self.set_away(&node, false);
             command::for_node(self, &node).into_iter().for_each(|id| self.agenda.mark(Matter::Command(id)));
         }
         if !was_heard || is_strange || self.index.alerts_about.contains_key(&Matter::NodeAlerts(node.clone())) {
             self.agenda.mark(Matter::NodeAlerts(node));
         }
+    }
+
+    /// Sets the queued runs of a node aside, or takes them up again.
+    pub(in crate::core) fn set_away(&mut self, node: &NodeId, away: bool) {
+        let ids: Vec<RunId> = self.index.queue.of_node(node).collect();
+        let runs = ids.iter().filter_map(|id| self.runs.get(id));
+        self.index.queue.set_away(node, away, runs);
     }
 
     /// Takes in a disconnect: the node is silent at once, which neither fails nor logs anything.

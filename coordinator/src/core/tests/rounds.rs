@@ -316,3 +316,32 @@ fn what_a_person_ran_on_a_node_is_a_round_of_that_node_alone() {
     assert_eq!((world.round().id, world.round().expected), (round, 1));
     assert_eq!(world.round().opened_by, OpenedBy::Node);
 }
+
+#[test]
+fn what_a_witness_says_after_the_verdict_is_attached_and_alarms_but_changes_no_verdict() {
+    let mut world = World::new(&["a", "b"]);
+    world.policy.witness_within = landfall_proto::time::Duration::from_secs(3600);
+    for name in ["a", "b"] {
+        world.agents.get_mut(&node(name)).unwrap().does = Does::Hold;
+    }
+    world.pass("65s");
+    world.end("b", Outcome::Ok, Reason::Completed);
+    world.pass("7h 58m");
+    for name in ["a", "b"] {
+        world.agents.get_mut(&node(name)).unwrap().does = Does::Deaf;
+    }
+    world.end("a", Outcome::Ok, Reason::Completed);
+    world.pass("3m");
+    let (id, verdict) = (world.round().id, world.round().verdict.clone().unwrap());
+    assert_eq!(verdict.kind, VerdictKind::Converged);
+    assert!(verdict.nodes.iter().all(|node| node.witness == Witness::Pending));
+    world.agents.get_mut(&node("a")).unwrap().blind_to.insert(node("b"));
+    for name in ["a", "b"] {
+        world.agents.get_mut(&node(name)).unwrap().does = GOOD;
+    }
+    world.pass("10s");
+    assert_eq!(world.mesh().rounds()[&id].verdict, Some(verdict));
+    assert_eq!(world.open_alerts(), ["contradicted/nightly/b"]);
+    let run = RunId::of(id, &node("b"), TaskKind::Backup);
+    assert_eq!(world.mesh().rounds()[&id].witness_of(run), Witness::Contradicted { by: node("a") });
+}

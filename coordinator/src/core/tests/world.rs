@@ -374,6 +374,17 @@ impl World {
         }
     }
 
+    /// One coordinator reads what the log holds at this moment; what it decides meanwhile stays unread.
+    pub(super) fn read(&mut self, index: usize) {
+        self.feed(index, Input::Woke);
+        let end = self.log.len();
+        while self.coordinators[index].read < end {
+            let (position, logged) = self.log[self.coordinators[index].read].clone();
+            self.coordinators[index].read += 1;
+            self.feed(index, Input::Logged(position, logged));
+        }
+    }
+
     /// Every agent that is up sends a beat, every leader a beacon.
     pub(super) fn beats(&mut self) {
         let now = self.now;

@@ -47,9 +47,11 @@ pub trait Ledger: Send + Sync {
 /// Why the ledger cannot be used. It is only a checkpoint: whoever meets one of these opens it again or rebuilds it from the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    #[error("the ledger's folder {path} cannot be used; make it writable for this user and see that the disk is not full")]
+    #[error(
+        "the ledger's folder {path} cannot be used"
+    )]
     Folder { path: PathBuf, source: io::Error },
-    #[error("another coordinator uses {path}; end it, or give this one a state_dir of its own")]
+    #[error("another coordinator uses {path}")]
     InUse { path: PathBuf },
     #[error("the store failed")]
     Store(#[from] ::sled::Error),
@@ -83,7 +85,9 @@ impl dyn Ledger + '_ {
     pub fn list(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Index>, LedgerError> {
         let keys = self.keys(prefix, after, max)?;
         keys.iter()
-            .map(|key| Index::read(key).ok_or_else(|| LedgerError::Damaged { detail: "a list holds a foreign key".to_owned() }))
+            .map(|key| {
+                Index::read(key).ok_or_else(|| LedgerError::Damaged { detail: "a list holds a foreign key".to_owned() })
+            })
             .collect()
     }
 

@@ -172,7 +172,9 @@ fn a_run_that_enters_the_queue_at_another_time_stands_in_its_lists_once() {
 fn what_is_forgotten_is_history_that_is_still_listed() {
     on_both(|ledger| {
         let runs = vec![run(10, 1, "a", 0), run(11, 2, "a", 50)];
-        ledger.commit(&changes(1, vec![round(1, "n", 0), round(2, "n", 50)], runs, vec![alert(30, 0), alert(31, 1)])).unwrap();
+        ledger
+            .commit(&changes(1, vec![round(1, "n", 0), round(2, "n", 50)], runs, vec![alert(30, 0), alert(31, 1)]))
+            .unwrap();
         let mut forget = changes(2, Vec::new(), Vec::new(), Vec::new());
         forget.forgotten_rounds.insert(RoundId(Uuid::from_u128(1)));
         forget.forgotten_alerts.insert(Uuid::from_u128(30));
@@ -293,7 +295,8 @@ fn a_life_that_ends_by_force() {
     loop {
         seq += 1;
         let node: NodeId = "a".parse().unwrap();
-        let runs = (0..20).map(|index| run(u128::from(seq) * 100 + index, 1, node.as_str(), i64::try_from(seq).unwrap()));
+        let runs =
+            (0..20).map(|index| run(u128::from(seq) * 100 + index, 1, node.as_str(), i64::try_from(seq).unwrap()));
         let mut all = changes(seq, Vec::new(), runs.collect(), Vec::new());
         all.limits.insert(LimitName::Cluster, u32::try_from(seq).unwrap());
         opened.ledger.commit(&all).unwrap();

@@ -57,7 +57,8 @@ pub(super) fn unseal(before: &dyn Before, key: &[u8]) -> Result<Option<Vec<u8>>,
     let Some(first) = before.value(key)? else { return Ok(None) };
     let damaged = || LedgerError::Damaged { detail: format!("the checksum of {} does not fit", shown(key)) };
     let head = Head::read(&first).ok_or_else(damaged)?;
-    let mut bytes = checked(key, &first).ok_or_else(damaged)?.get(HEAD_BYTES - CHECKSUM_BYTES..).ok_or_else(damaged)?.to_vec();
+    let mut bytes =
+        checked(key, &first).ok_or_else(damaged)?.get(HEAD_BYTES - CHECKSUM_BYTES..).ok_or_else(damaged)?.to_vec();
     for number in 1..=head.pieces {
         let key = piece_key(key, number);
         let piece = before.value(&key)?.ok_or_else(damaged)?;
@@ -126,7 +127,13 @@ fn place(changes: &Changes, key: &Key) -> Option<Timestamp> {
         Key::Round(id) => changes.rounds.get(id).map(|round| round.opened_at),
         Key::Run(id) => changes.runs.get(id).map(|run| run.queued_at),
         Key::Alert(id) => changes.alerts.get(id).map(|alert| alert.raised_at),
-        Key::Meta | Key::Writer(_) | Key::Parked(..) | Key::Node(_) | Key::Routine(_) | Key::Limit(_) | Key::Tail(_) => None,
+        Key::Meta
+        | Key::Writer(_)
+        | Key::Parked(..)
+        | Key::Node(_)
+        | Key::Routine(_)
+        | Key::Limit(_)
+        | Key::Tail(_) => None,
     }
 }
 
@@ -145,7 +152,13 @@ fn lists(changes: &Changes, key: &Key, at: Timestamp) -> Vec<Index> {
             ]
         }),
         Key::Alert(id) => vec![Index::AlertByTime(at, *id)],
-        Key::Meta | Key::Writer(_) | Key::Parked(..) | Key::Node(_) | Key::Routine(_) | Key::Limit(_) | Key::Tail(_) => Vec::new(),
+        Key::Meta
+        | Key::Writer(_)
+        | Key::Parked(..)
+        | Key::Node(_)
+        | Key::Routine(_)
+        | Key::Limit(_)
+        | Key::Tail(_) => Vec::new(),
     }
 }
 

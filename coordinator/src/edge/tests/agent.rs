@@ -13,7 +13,9 @@ use landfall_proto::fact::agent::{
 use landfall_proto::id::{Incarnation, NodeId, RunId};
 use landfall_proto::live::{BEAT_KIND, Beat, SYNC_KIND, Sync};
 use landfall_proto::plan::{Guards, RepositoryLock};
-use landfall_proto::report::{Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals};
+use landfall_proto::report::{
+    Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals,
+};
 use landfall_proto::subject::{Role, Subject, Topic};
 use landfall_proto::time::Duration as Span;
 use tokio::sync::Mutex;
@@ -52,8 +54,12 @@ impl Agent {
             commands: Mutex::default(),
             script,
         });
-        let started =
-            AgentStarted { version: "1".to_owned(), cause: StartCause::First, host: "host".to_owned(), labels: Default::default() };
+        let started = AgentStarted {
+            version: "1".to_owned(),
+            cause: StartCause::First,
+            host: "host".to_owned(),
+            labels: Default::default(),
+        };
         agent.write(started).await;
         agent.write(PlansAnnounced { plans: vec![plan()], broken: Vec::new() }).await;
         tokio::spawn(Arc::clone(&agent).beat());
@@ -65,7 +71,8 @@ impl Agent {
     pub(super) async fn write(&self, fact: impl Into<AgentFact>) {
         let fact = fact.into();
         let mut written = self.written.lock().await;
-        let identity = Identity { writer: self.node.to_string(), incarnation: self.incarnation, seq: written.len() as u64 };
+        let identity =
+            Identity { writer: self.node.to_string(), incarnation: self.incarnation, seq: written.len() as u64 };
         written.push(Envelope::fact(identity, fact.kind(), clock::now(), fact.encode()));
         self.publish(&written[written.len() - 1..]).await;
     }
@@ -121,7 +128,7 @@ impl Agent {
         while let Some(incoming) = inbox.next().await {
             let signed: SignedCommand = decode(&incoming.envelope().unwrap().body, 100_000).unwrap();
             let command: Command = decode(&signed.command, 100_000).unwrap();
-            let answer = self.answer(&command).await;
+            let answer = Self::answer(&command);
             let envelope = message(ANSWER_KIND, self.node.as_str(), self.incarnation, encode(&answer));
             assert!(incoming.reply(&envelope).await.is_done());
             let is_repeat = self.commands.lock().await.iter().any(|known| known.id == command.id);
@@ -132,7 +139,7 @@ impl Agent {
         }
     }
 
-    async fn answer(&self, command: &Command) -> Answer {
+    fn answer(command: &Command) -> Answer {
         match &command.action {
             Action::ReadLog { offset, .. } => {
                 let text = "one line\n".to_owned();

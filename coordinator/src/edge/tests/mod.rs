@@ -1,4 +1,5 @@
 //! Stories of the whole shell: a bus in memory, a ledger in memory, agents that follow a script, and an operator who asks.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a reply of any other kind ends the story")]
 
 mod agent;
 
@@ -98,7 +99,8 @@ impl Story {
     }
 
     async fn nodes_online(&self, count: u32) {
-        let ready = |status: &StatusView| status.nodes_online == count && status.leader.is_some() && status.routines.len() == 1;
+        let ready =
+            |status: &StatusView| status.nodes_online == count && status.leader.is_some() && status.routines.len() == 1;
         self.until(Request::Status, |reply| match reply {
             Reply::Status(status) => ready(&status).then_some(()),
             other => panic!("{other:?}"),
@@ -164,7 +166,8 @@ impl Life {
 async fn an_operator_starts_a_routine_and_the_round_converges_with_witnesses() {
     let story = Story::new().await;
     let life = story.live("one", &Arc::default());
-    let (_a, _b) = (Agent::start(&story.hub, "a", Script::Lands).await, Agent::start(&story.hub, "b", Script::Lands).await);
+    let (_a, _b) =
+        (Agent::start(&story.hub, "a", Script::Lands).await, Agent::start(&story.hub, "b", Script::Lands).await);
     story.nodes_online(2).await;
     let round = story.start().await;
     assert_eq!(story.verdict(round).await, VerdictKind::Converged);
@@ -246,7 +249,8 @@ async fn messages_that_make_no_sense_are_counted_by_name_and_stop_nothing() {
     let facts = Subject::new(agent.bus.cluster(), Topic::NodeFact(agent.node.clone()));
     let identity = |writer: &str, seq| Identity { writer: writer.to_owned(), incarnation: clock::incarnation(), seq };
     let forged = Envelope::fact(identity("b", 0), "run_started", clock::now(), Vec::new());
-    let misnamed = Envelope { id: Uuid::nil(), ..Envelope::fact(identity("a", 0), "run_started", clock::now(), Vec::new()) };
+    let misnamed =
+        Envelope { id: Uuid::nil(), ..Envelope::fact(identity("a", 0), "run_started", clock::now(), Vec::new()) };
     let unknown = Envelope::fact(identity("a", 0), "kind_of_tomorrow", clock::now(), vec![1]);
     for fact in [forged, misnamed, unknown] {
         assert!(agent.bus.publish_facts(&facts, &[fact]).await[0].is_done());
@@ -306,7 +310,13 @@ async fn a_node_is_told_what_is_safe_and_what_is_missing() {
     let wait = async {
         loop {
             let facts = agent.facts().await;
-            if agent.synced.lock().await.as_ref().is_some_and(|sync| sync.durable_below == facts && facts > 2 && !sync.announce) {
+            if agent
+                .synced
+                .lock()
+                .await
+                .as_ref()
+                .is_some_and(|sync| sync.durable_below == facts && facts > 2 && !sync.announce)
+            {
                 return;
             }
             sleep(Duration::from_millis(10)).await;
