@@ -88,12 +88,13 @@ pub(crate) struct Checked {
 pub(crate) fn judge_check(checked: &Checked) -> Judgement {
     let findings = checked.findings.clone();
     if checked.errors > 0 {
-        let first = findings.first().map(|finding| format!(", first: {finding}")).unwrap_or_default();
-        let message = format!("The check found {} errors{first}.", checked.errors);
+        let first = findings.first().map(|finding| format!(": {}", finding.trim_end_matches('.'))).unwrap_or_default();
+        let count = if checked.errors == 1 { "one error".to_owned() } else { format!("{} errors", checked.errors) };
+        let message = format!("The check found {count}{first}.");
         return Judgement { outcome: Outcome::Failed, reason: Reason::Integrity, message, findings };
     }
     let message = match checked.statistics.packs_read {
-        Some(packs) => format!("The structure is whole, and so is the data of {packs} packs that were read."),
+        Some(packs) => format!("The structure is whole, and so is the data that was read ({packs} packs)."),
         None => "The check found no error.".to_owned(),
     };
     Judgement { outcome: Outcome::Ok, reason: Reason::Completed, message, findings }

@@ -128,6 +128,11 @@ impl Cluster {
         self.agents.remove(name).unwrap_or_else(|| panic!("expected that the agent of {name} runs")).kill();
     }
 
+    /// Asks the agent to end and waits until it has; its exit code.
+    pub async fn stop_agent(&mut self, name: &str) -> Option<i32> {
+        self.agents.remove(name).unwrap_or_else(|| panic!("expected that the agent of {name} runs")).stop().await
+    }
+
     pub fn kill_coordinator(&mut self) {
         self.coordinator.take().expect("the coordinator runs").kill();
     }

@@ -149,3 +149,15 @@ pub(super) fn agent_command(place: &Place, node: &Node) -> Command {
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+/// Whether an agent can be given file systems of its own here. Some containers forbid it; stories about full and closed
+/// disks cannot be told there, and say so.
+pub fn can_mount() -> bool {
+    let flags = if is_root() { "-m" } else { "-rm" };
+    let tried = Command::new("unshare").args([flags, "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let is_allowed = tried.is_ok_and(|output| output.status.success());
+    if !is_allowed {
+        eprintln!("not shown on this machine: it allows no file systems of one's own");
+    }
+    is_allowed
+}

@@ -12,6 +12,9 @@ use rustix::process::Signal;
 
 use crate::{saver, table};
 
+/// How long the bus stands still: longer than a node may be silent, and longer than any request waits.
+const OUTAGE: Duration = Duration::from_secs(18);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_killed_in_the_middle_ends_its_run_once_and_leaves_one_snapshot() {
     let place = Place::new("agent-killed");
@@ -170,8 +173,8 @@ async fn backups_go_on_while_the_bus_stands_still_and_nobody_is_woken() {
     gates.iter().for_each(|(_, gate)| gate.open());
     until_true("both programs end without a bus", seconds(10), || gates.iter().all(|(_, gate)| gate.ended() == 1))
         .await;
-    // Long enough for every request that was on its way to run out of time.
     receipts(&cluster, &["a", "b"]).await;
+    tokio::time::sleep(OUTAGE).await;
     cluster.bus.thaw();
     converged_without_alarm(&cluster, round).await;
 }

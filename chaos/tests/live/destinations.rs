@@ -3,6 +3,7 @@
 use std::fs;
 
 use landfall_chaos::live::bus::run_of;
+use landfall_chaos::live::node::can_mount;
 use landfall_chaos::live::process::{descendants, signal};
 use landfall_chaos::live::wait::{seconds, until_true};
 use landfall_chaos::live::{Cluster, Node, Place, Setup, fresh_id, plans, source};
@@ -17,6 +18,9 @@ use crate::{saver, small_tree, table};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_with_less_free_space_than_is_wanted_is_not_written_to() {
+    if !can_mount() {
+        return;
+    }
     let place = Place::new("little-space");
     let tree = small_tree(&place, "tree");
     let mut target = plans::repository(&place.path("repository"), &place.path("secrets/password"));
@@ -37,6 +41,9 @@ async fn a_destination_with_less_free_space_than_is_wanted_is_not_written_to() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_that_fills_up_while_it_is_written_fails_the_run_with_no_space() {
+    if !can_mount() {
+        return;
+    }
     let place = Place::new("fills-up");
     let tree = place.folder("tree");
     source::tree(&tree, 4, 8 << 20);
@@ -52,6 +59,9 @@ async fn a_destination_that_fills_up_while_it_is_written_fails_the_run_with_no_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_destination_fails_the_run_with_read_only() {
+    if !can_mount() {
+        return;
+    }
     let place = Place::new("read-only");
     let tree = small_tree(&place, "tree");
     let disk = place.folder("disk");

@@ -1,8 +1,10 @@
 //! Bad input and bad luck, told as stories with real processes: each test starts a mesh of its own and takes it away again.
 
+mod agents;
 mod alerts;
 mod crashes;
 mod destinations;
+mod guards;
 mod limits;
 mod messages;
 mod programs;

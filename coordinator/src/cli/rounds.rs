@@ -6,6 +6,7 @@ use clap::Args;
 use landfall_proto::control::{Paging, Request};
 use landfall_proto::fact::coordinator::OpenedBy;
 use landfall_proto::id::{RoundId, RoutineName};
+use landfall_proto::report::TaskKind;
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{Page, RoundDetail, RoundView, RunView};
 
@@ -174,9 +175,7 @@ pub(super) fn runs_table(runs: &[RunView], screen: &Screen) {
         .iter()
         .map(|run| {
             let why = run.waits_for.as_ref().map(ToString::to_string);
-            // A check leaves nothing that a neighbour could look for.
-            let is_check = run.task == landfall_proto::report::TaskKind::Check;
-            let task = if is_check { " (check)" } else { "" };
+            let task = if run.task == TaskKind::Check { " (check)" } else { "" };
             vec![
                 format!("{}{task}", run.node),
                 screen.paint(run.state.as_str(), state_tone(run.state)),
@@ -185,8 +184,8 @@ pub(super) fn runs_table(runs: &[RunView], screen: &Screen) {
                 bytes_or_dash(run.bytes),
                 bytes_or_dash(run.added_bytes),
                 span_or_dash(run.duration_ms),
-                run.snapshot.as_ref().filter(|snapshot| !snapshot.is_empty()).map_or_else(dash, short),
-                if is_check { dash() } else { witness(run.witness.as_ref()) },
+                run.snapshot.as_ref().map_or_else(dash, short),
+                witness(run.witness.as_ref()),
                 short(run.id),
             ]
         })

@@ -2,7 +2,7 @@
 
 use landfall_proto::alert::Severity;
 use landfall_proto::control::RunFilter;
-use landfall_proto::report::{Reason, RunReport, Trigger};
+use landfall_proto::report::{Reason, RunReport, TaskKind, Trigger};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::verdict::Witness;
 use landfall_proto::view::{FindingView, RunDetail, RunView, TimelineEntry};
@@ -16,7 +16,9 @@ use crate::core::run::{Run, Stage};
 /// One run in a list. `round` is its round where it is known.
 pub fn run(scene: Scene<'_>, run: &Run, round: Option<&Round>) -> RunView {
     let report = run.end.as_ref().and_then(|end| end.report.as_ref());
-    let evidence = report.and_then(|report| report.evidence.as_ref());
+    // A check leaves nothing at the destination: its evidence speaks of the repository, not of the run.
+    let is_backup = run.task == TaskKind::Backup;
+    let evidence = report.and_then(|report| report.evidence.as_ref()).filter(|_| is_backup);
     let progress = scene.progress.get(&run.id).filter(|_| run.is_active()).cloned();
     let started_at = report.map(|report| report.started_at).or(run.started_at);
     let finished_at = run.end.as_ref().map(|end| end.at);
@@ -42,7 +44,7 @@ pub fn run(scene: Scene<'_>, run: &Run, round: Option<&Round>) -> RunView {
         added_bytes: report.and_then(|report| report.statistics.added_bytes),
         snapshot: evidence.map(|evidence| evidence.snapshot.clone()),
         repository: run.repository().cloned(),
-        witness: round.filter(|round| !round.asks.is_empty()).map(|round| round.witness_of(run.id)),
+        witness: round.filter(|round| is_backup && !round.asks.is_empty()).map(|round| round.witness_of(run.id)),
         attempts: report.map_or(run.attempt, |report| report.attempts),
     }
 }

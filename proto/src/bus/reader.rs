@@ -102,8 +102,10 @@ impl LogReader {
                     let Ok(chunk) = chunks.try_recv() else { break };
                     rest.extend(chunk);
                 }
-                let messages: Vec<LogMessage> = rest.drain(..max.min(rest.len())).collect();
-                batch(messages, &standing.borrow())
+                let standing = standing.borrow();
+                // Nothing is taken out before there is a batch to hand it out in.
+                let take = if standing.log.is_some() { max.min(rest.len()) } else { 0 };
+                batch(rest.drain(..take).collect(), &standing)
             }
         }
     }
