@@ -140,7 +140,7 @@ impl Config {
 
     /// Reads the text of a file and checks everything that can be checked without looking at the machine.
     pub fn read(file: &str, text: &str) -> Result<Self, Vec<FileProblem>> {
-        let config: Self = read_toml(file, text, SAMPLE).map_err(|problem| vec![problem])?;
+        let config: Self = read_toml(file, text, SAMPLE).map_err(|problem| vec![*problem])?;
         let problems: Vec<FileProblem> =
             config.objections().into_iter().map(|(key, what, fix)| problem_at(file, text, &key, what, fix)).collect();
         if problems.is_empty() { Ok(config) } else { Err(problems) }

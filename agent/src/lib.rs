@@ -8,9 +8,9 @@ pub mod cli;
 pub mod config;
 pub mod core;
 #[cfg(feature = "daemon")]
-pub mod edge;
-#[cfg(feature = "daemon")]
 pub mod driver;
+#[cfg(feature = "daemon")]
+pub mod edge;
 #[cfg(feature = "daemon")]
 pub mod runner;
 #[cfg(feature = "daemon")]

@@ -1,5 +1,7 @@
 //! The samples in `deploy/` are the reference for everybody's files, so the real programs have to accept them as they are.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has done its work")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

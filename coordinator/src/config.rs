@@ -182,7 +182,7 @@ impl Config {
     /// As [`Config::load`], from a text that is already at hand.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        let file: FileConfig = read_toml(&name, text, SAMPLE).map_err(|problem| ConfigError::Wrong(vec![problem]))?;
+        let file: FileConfig = read_toml(&name, text, SAMPLE).map_err(|problem| ConfigError::Wrong(vec![*problem]))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut finder = Finder { file: &name, text, folder, problems: Vec::new() };
         match finder.config(file) {

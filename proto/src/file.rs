@@ -35,12 +35,12 @@ impl fmt::Display for FileProblem {
 }
 
 /// Reads a file's text as a `T`. `sample` says where a person finds every key, as half a sentence.
-pub fn read_toml<T: DeserializeOwned>(file: &str, text: &str, sample: &str) -> Result<T, FileProblem> {
-    let document =
-        toml::Deserializer::parse(text).map_err(|error| placed(file, text, &error, ".".to_owned(), sample))?;
+pub fn read_toml<T: DeserializeOwned>(file: &str, text: &str, sample: &str) -> Result<T, Box<FileProblem>> {
+    let document = toml::Deserializer::parse(text)
+        .map_err(|error| Box::new(placed(file, text, &error, ".".to_owned(), sample)))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
         let key = error.path().to_string();
-        placed(file, text, error.inner(), key, sample)
+        Box::new(placed(file, text, error.inner(), key, sample))
     })
 }
 

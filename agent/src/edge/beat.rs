@@ -32,13 +32,19 @@ pub(super) struct LiveSince {
     pub(super) progress: Option<Progress>,
 }
 
-/// Beats for ever. Where the node has rules for resting, the core hears of each look at the machine too.
+/// Beats for ever, and at once where a leader is new. Where the node has rules for resting, the core hears of each look at the machine too.
 pub(super) async fn beat(port: Option<Port>, standing: watch::Receiver<Standing>, pauses: Option<Inputs>) {
     let mut gauge = Gauge::default();
     let mut ticks = interval(BEAT_INTERVAL.as_std());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        match &port {
+            Some(port) => tokio::select! {
+                _ = ticks.tick() => {}
+                () = port.greet.notified() => {}
+            },
+            None => drop(ticks.tick().await),
+        }
         let vitals = gauge.sample();
         if let Some(inputs) = &pauses {
             inputs.offer(Wake::Input(Input::Felt(vitals.clone())));

@@ -223,6 +223,7 @@ impl Shell {
             node: self.config.node.clone(),
             incarnation: self.spool.incarnation(),
             trusted: self.config.coordinator_keys.clone().into(),
+            greet: Arc::default(),
         };
         self.helpers.spawn(pump(bus, Arc::clone(&self.spool), self.nudge.clone()));
         self.helpers.spawn(serve_commands(port.clone(), self.inputs.clone()));

@@ -6,14 +6,15 @@ use std::time::Duration;
 use landfall_proto::bus::{Bus, Inbox, Incoming, SignatureError, Told, verify};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
 use landfall_proto::command::{ANSWER_KIND, Answer, COMMAND_KIND, Refused, SignedCommand};
-use landfall_proto::envelope::Envelope;
+use landfall_proto::envelope::{Envelope, Epoch};
 use landfall_proto::id::{Incarnation, NodeId};
-use landfall_proto::live::{BEACON_KIND, Beacon, SYNC_KIND, Sync};
+use landfall_proto::live::{BEACON_INTERVAL, BEACON_KIND, Beacon, SYNC_KIND, Sync};
 use landfall_proto::subject::{Role, Subject, Topic};
 use landfall_proto::version::PROTOCOL;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::clock;
@@ -26,6 +27,9 @@ const ANSWER_MAX: Duration = Duration::from_millis(1900);
 /// Commands that are worked on at the same time; the bus keeps the others.
 const COMMANDS_MAX: usize = 64;
 
+/// A beacon after so long a silence is taken for a new leader's: while it lasted, beats were not heard either.
+const SILENCE: Duration = Duration::from_millis(3 * BEACON_INTERVAL.as_ms());
+
 /// Before a subscription that ended is taken again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -36,6 +40,8 @@ pub(super) struct Port {
     pub(super) node: NodeId,
     pub(super) incarnation: Incarnation,
     pub(super) trusted: Arc<[String]>,
+    /// Wakes the beat: a leader is there who may never have heard of this node.
+    pub(super) greet: Arc<Notify>,
 }
 
 impl Port {
@@ -99,10 +105,16 @@ pub(super) async fn serve_commands(port: Port, inputs: Inputs) {
 /// Hears beacons for ever.
 pub(super) async fn hear_beacons(port: Port, inputs: Inputs) {
     let subject = port.subject(Topic::Beacon);
+    let mut known: Option<(Epoch, Instant)> = None;
     loop {
         let mut inbox = port.inbox(&subject, None).await;
         while let Some(incoming) = inbox.next().await {
             if let Some(beacon) = read::<Beacon>(&incoming, BEACON_KIND) {
+                let is_known = known.is_some_and(|(epoch, at)| epoch == beacon.epoch && at.elapsed() < SILENCE);
+                if !is_known {
+                    port.greet.notify_one();
+                }
+                known = Some((beacon.epoch, Instant::now()));
                 inputs.offer(Wake::Input(Input::Heard(beacon)));
             }
         }

@@ -125,13 +125,17 @@ impl Operator {
     }
 
     pub async fn round(&self, id: RoundId) -> RoundDetail {
-        until("the coordinator knows the round", Duration::from_secs(10), async || {
+        let mut said = None;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
             match self.ask(&Request::Round { id }).await {
-                Some(Reply::Round(detail)) => Some(detail),
-                Some(_) | None => None,
+                Some(Reply::Round(detail)) => return detail,
+                other => said = other.or(said),
             }
-        })
-        .await
+            let is_over = tokio::time::Instant::now() > deadline;
+            assert!(!is_over, "expected that the coordinator shows round {id} within 10 s; it said {said:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// One node's run in a round.

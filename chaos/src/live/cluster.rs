@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use landfall_proto::control::{Reply, Request};
+
 use super::bus::{CLUSTER, Operator, node};
 use super::node::{Node, agent_command, write_node};
 use super::place::Place;
@@ -172,10 +174,11 @@ impl Cluster {
         until(&format!("a leader, and the nodes {wanted:?} online with so many plans"), READY_WITHIN, async || {
             self.operator.status().await?.leader?;
             for (name, plans) in &wanted {
-                let request = landfall_proto::control::Request::Node { id: node(name) };
-                match self.operator.ask(&request).await? {
-                    landfall_proto::control::Reply::Node(view) if view.online && view.routines.len() >= *plans => {}
-                    _ => return None,
+                let Reply::Node(view) = self.operator.ask(&Request::Node { id: node(name) }).await? else {
+                    return None;
+                };
+                if !view.online || view.routines.len() < *plans {
+                    return None;
                 }
             }
             Some(())

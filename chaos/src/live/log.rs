@@ -23,6 +23,7 @@ pub struct Seen {
 
 /// What an entry says.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a story's log has some hundreds of entries")]
 pub enum Fact {
     Agent(NodeId, AgentFact),
     Coordinator(CoordinatorFact),

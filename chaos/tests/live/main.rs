@@ -1,5 +1,7 @@
 //! Bad input and bad luck, told as stories with real processes: each test starts a mesh of its own and takes it away again.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has done its work")]
+
 mod agents;
 mod alerts;
 mod crashes;
@@ -12,6 +14,7 @@ mod rounds;
 mod slots;
 mod sources;
 mod together;
+mod weather;
 
 use std::path::{Path, PathBuf};
 

@@ -8,14 +8,14 @@ const SAMPLE: &str = "`landfall-agent plan example` shows every key";
 
 /// Reads a plan and checks everything that can be checked without looking at the machine.
 pub fn read_plan(file: &str, text: &str) -> Result<Plan, Vec<FileProblem>> {
-    let plan: Plan = read_toml(file, text, SAMPLE).map_err(|problem| vec![problem])?;
+    let plan: Plan = read_toml(file, text, SAMPLE).map_err(|problem| vec![*problem])?;
     let problems = Finder { file, text, problems: Vec::new() }.plan(&plan);
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }
 
 /// Reads a target and checks everything that can be checked without looking at the machine.
 pub fn read_target(file: &str, text: &str) -> Result<Target, Vec<FileProblem>> {
-    let target: Target = read_toml(file, text, SAMPLE).map_err(|problem| vec![problem])?;
+    let target: Target = read_toml(file, text, SAMPLE).map_err(|problem| vec![*problem])?;
     let problems = Finder { file, text, problems: Vec::new() }.target(&target);
     if problems.is_empty() { Ok(target) } else { Err(problems) }
 }

@@ -35,7 +35,7 @@ fn with_a_limit_of_one_twenty_runs_go_one_by_one_in_order() {
     all(&mut world, Does::Hold);
     world.pass("65s");
     for name in &names {
-        assert_eq!(running(&world), [name.clone()]);
+        assert_eq!(running(&world), std::slice::from_ref(name));
         assert_eq!(world.mesh().active_count(), 1);
         world.pass("5s");
         world.end(name, Outcome::Ok, Reason::Completed);

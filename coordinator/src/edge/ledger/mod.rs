@@ -47,9 +47,7 @@ pub trait Ledger: Send + Sync {
 /// Why the ledger cannot be used. It is only a checkpoint: whoever meets one of these opens it again or rebuilds it from the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    #[error(
-        "the ledger's folder {path} cannot be used"
-    )]
+    #[error("the ledger's folder {path} cannot be used")]
     Folder { path: PathBuf, source: io::Error },
     #[error("another coordinator uses {path}")]
     InUse { path: PathBuf },
