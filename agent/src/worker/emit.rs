@@ -71,6 +71,11 @@ pub(super) fn report_panics() {
             .map(String::as_str)
             .or_else(|| panic.payload().downcast_ref::<&str>().copied())
             .unwrap_or("no message");
+        if text.contains("SendError(") && std::thread::current().name() != Some("main") {
+            // The engine's loaders panic when the reader of their results has stopped at an error. That error, which the
+            // main thread is about to report, is the result.
+            return;
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let failure = Failure::new(Reason::Internal, "The backup engine stopped at an inner error.")
             .because(format!("{text} ({place})"));
