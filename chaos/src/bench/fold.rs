@@ -11,7 +11,7 @@ use landfall_proto::envelope::Envelope;
 use landfall_proto::id::NodeId;
 use landfall_proto::subject::{Role, Subject, Topic, stream_name};
 use landfall_proto::time::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::now;
 use super::load::{FACTS_A_RUN, Writer};
@@ -30,6 +30,9 @@ const WITHIN: Duration = Duration::from_secs(300);
 
 /// Between two looks at the coordinator's position.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How long one look waits for its answer.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How far back the first slot lies, in seconds; a round needs one second of slots.
 const SLOTS_AGO_S: i64 = 6 * 3600;
@@ -163,7 +166,9 @@ async fn follow(mesh: &Cluster, bus: &Bus, writers: &mut Writers, runs: usize) -
 async fn until_folded(mesh: &Cluster, length: u64) -> anyhow::Result<()> {
     let deadline = Instant::now() + WITHIN;
     while Instant::now() < deadline {
-        if mesh.operator.status().await.is_some_and(|status| status.log_seq >= length) {
+        // A coordinator that has just begun leaves a question unanswered while it does not know who leads.
+        let status = timeout(PATIENCE, mesh.operator.status()).await;
+        if status.ok().flatten().is_some_and(|status| status.log_seq >= length) {
             return Ok(());
         }
         sleep(LOOK).await;

@@ -163,6 +163,12 @@ impl Cluster {
         self.place.path("seeds").join(user)
     }
 
+    /// What the bus refused to its clients so far.
+    pub fn bus_complaints(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.place.log_of("bus")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("Violation")).map(str::to_owned).collect()
+    }
+
     /// Waits until a leader is there and every running agent is online with all its plans announced.
     pub async fn ready(&self) {
         let wanted: Vec<(&str, usize)> = self

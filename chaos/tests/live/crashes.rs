@@ -222,6 +222,11 @@ async fn a_bus_that_lost_its_disk_is_filled_again_by_the_agents() {
     })
     .await;
     assert_eq!(verdict.round.verdict, Some(VerdictKind::Converged), "expected converged: {}", table(&verdict));
+    assert!(
+        cluster.bus_complaints().is_empty(),
+        "expected that the bus refuses nothing: {:?}",
+        cluster.bus_complaints()
+    );
 }
 
 async fn converged_without_alarm(cluster: &Cluster, round: landfall_proto::id::RoundId) {

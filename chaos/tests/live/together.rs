@@ -41,6 +41,11 @@ async fn three_nodes_save_into_one_repository_and_witness_for_each_other() {
         };
         assert_ne!(by, &run.node, "expected that nobody is its own witness: {}", table(&detail));
     }
+    assert!(
+        cluster.bus_complaints().is_empty(),
+        "expected that the bus refuses nothing: {:?}",
+        cluster.bus_complaints()
+    );
     let ended = until("watch shows the verdict", seconds(10), async || {
         let lines = watched(&cluster.place.log_of("watch"));
         lines

@@ -71,6 +71,11 @@ async fn in_bad_weather_every_run_ends_once_and_every_round_has_one_verdict() {
         let overlaps = cluster.place.path(&format!("out/{name}/overlaps"));
         assert!(!overlaps.exists(), "expected never two programs of one run at once on {name}: {}", overlaps.display());
     }
+    assert!(
+        cluster.bus_complaints().is_empty(),
+        "expected that the bus refuses nothing: {:?}",
+        cluster.bus_complaints()
+    );
     assert!(log.alerts().is_empty(), "expected that nobody is woken: {:?}", log.alert_keys());
 }
 

@@ -65,7 +65,14 @@ async fn hear(bus: Bus, filter: String, events: mpsc::Sender<Event>) {
 }
 
 async fn pass_on(mut inbox: Inbox, events: &mpsc::Sender<Event>) {
-    while let Some(message) = inbox.next().await {
+    loop {
+        // A subscription that outlives its loop would receive every request a second time, and the bus, which allows one
+        // reply to each, would refuse the only one that is given.
+        let message = tokio::select! {
+            () = events.closed() => return,
+            message = inbox.next() => message,
+        };
+        let Some(message) = message else { return };
         let event = match read(message) {
             Ok(event) => event,
             Err(refusal) => {
