@@ -40,7 +40,9 @@ pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: 
         wishes.want(overdue(mesh, routine));
     }
     let rounds = || routine.open.iter().filter_map(|id| mesh.rounds.get(id));
-    let late = rounds().find(|round| round.start_by <= now && round.counts.queued + round.counts.sent > 0);
+    // From the deadline on the round is overdue, which says more.
+    let is_late = |round: &Round| round.start_by <= now && now < round.deadline;
+    let late = rounds().find(|round| is_late(round) && round.counts.queued + round.counts.sent > 0);
     if let Some(round) = late {
         let key = key(AlertKind::Late, name, None);
         // Once told it stays as it is: who has started meanwhile is seen in the queue.
@@ -50,7 +52,7 @@ pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: 
             wishes.want(late_start(mesh, round, key));
         }
     }
-    let again_at = rounds().map(|round| round.start_by).filter(|at| *at > now).min();
+    let again_at = rounds().flat_map(|round| [round.start_by, round.deadline]).filter(|at| *at > now).min();
     Look::decided(difference(mesh, policy, now, &Matter::RoutineAlerts(name.clone()), wishes), again_at)
 }
 
