@@ -41,6 +41,13 @@ impl Keys {
     }
 }
 
+/// What a backup will probably come to.
+#[derive(Debug, Clone, Copy)]
+struct Totals {
+    files: u64,
+    bytes: u64,
+}
+
 /// What a worker said besides its last word.
 struct Answer {
     repository: Option<RepositoryId>,
@@ -49,6 +56,8 @@ struct Answer {
 
 pub(super) async fn backup(bench: &mut Bench<'_>, request: &RunRequest) -> Result<Claim, Stop> {
     let (about, plan) = (&request.about, &request.plan);
+    // A scan reads every directory a second time, beside the backup; the last good run tells the totals well enough.
+    let usual = request.history.last().map(|last| Totals { files: last.files, bytes: last.bytes });
     let task = Backup {
         create_if_missing: crate::runner::may_create(bench.target, about.repository.is_some()),
         sources: plan.sources.iter().map(PathBuf::from).collect(),
@@ -59,9 +68,9 @@ pub(super) async fn backup(bench: &mut Bench<'_>, request: &RunRequest) -> Resul
         label: about.routine.to_string(),
         run_tag: run_tag(about.run),
         time: clock::now(),
-        scan: true,
+        scan: usual.is_none(),
     };
-    let answer = perform(bench, &about.run.to_string(), Task::Backup(Box::new(task))).await;
+    let answer = perform(bench, &about.run.to_string(), Task::Backup(Box::new(task)), usual).await;
     let Answer { repository, last } = answer.map_err(|stop| explained(stop, about.repository.as_ref()))?;
     let mut claim = match last {
         Event::AlreadyDone { snapshot, read_back } => claim(Said::AlreadyDone, &snapshot, &read_back),
@@ -87,7 +96,7 @@ pub(super) async fn backup(bench: &mut Bench<'_>, request: &RunRequest) -> Resul
 pub(super) async fn check(bench: &mut Bench<'_>, part: Option<(u32, u32)>) -> Result<Checked, Stop> {
     let data_subset = part.map(|(part, of)| format!("{part}/{of}"));
     let reads_data = data_subset.is_some();
-    let Answer { repository, last } = perform(bench, "check", Task::Check { data_subset }).await?;
+    let Answer { repository, last } = perform(bench, "check", Task::Check { data_subset }, None).await?;
     let Event::DoneCheck(checked) = last else { return Err(unexpected(&last).into()) };
     let now = clock::now();
     let evidence = Evidence {
@@ -112,7 +121,7 @@ pub(super) async fn check(bench: &mut Bench<'_>, part: Option<(u32, u32)>) -> Re
 /// The repository's id; `None` where there is no repository yet and one may be made.
 pub(super) async fn identify(bench: &mut Bench<'_>) -> Result<Option<RepositoryId>, Failure> {
     let task = Task::List { run_tags: vec![NO_TAG.to_owned()] };
-    match perform(bench, "identify", task).await {
+    match perform(bench, "identify", task, None).await {
         Ok(answer) => Ok(answer.repository),
         Err(Stop::Failed(failure)) if failure.reason == Reason::NoRepository && bench.target.create => Ok(None),
         Err(Stop::Failed(failure)) => Err(failure),
@@ -128,7 +137,7 @@ pub(super) async fn witness(
     runs: &[RunId],
 ) -> Result<(Vec<RunId>, Vec<RunId>), Failure> {
     let task = Task::List { run_tags: runs.iter().copied().map(run_tag).collect() };
-    let answer = perform(bench, "witness", task).await.map_err(|stop| match stop {
+    let answer = perform(bench, "witness", task, None).await.map_err(|stop| match stop {
         Stop::Failed(failure) => failure,
         Stop::Cancelled | Stop::Skipped(_) => {
             Failure::new(Reason::Interrupted, "The look at the repository was broken off.")
@@ -167,7 +176,7 @@ pub(super) fn address(url: &str) -> Option<(String, u16)> {
 
 /// Runs one worker to its end. A key that no longer fits is not tried a second time: the worker itself falls back to the
 /// password, and the key of what it opened then takes the old one's place.
-async fn perform(bench: &mut Bench<'_>, purpose: &str, task: Task) -> Result<Answer, Stop> {
+async fn perform(bench: &mut Bench<'_>, purpose: &str, task: Task, usual: Option<Totals>) -> Result<Answer, Stop> {
     let location = Location(bench.target.location.clone());
     bench.reporter.redactor.hide(location.url_password().unwrap_or_default());
     let secret = Credentials { password: bench.secret.clone(), master_key: bench.engine.keys.get(&location.0) };
@@ -190,7 +199,7 @@ async fn perform(bench: &mut Bench<'_>, purpose: &str, task: Task) -> Result<Ans
     let code = loop {
         match running.next().await {
             Heard::Line(line) if line.stream == Stream::Out => match serde_json::from_str(&line.text) {
-                Ok(event) => hear(bench, event, &mut repository, &mut last).await,
+                Ok(event) => hear(bench, event, usual, &mut repository, &mut last).await,
                 Err(_) => bench.reporter.line("(the worker said something that is not understood)", false).await,
             },
             Heard::Line(line) => bench.reporter.line(&line.text, line.cut).await,
@@ -218,7 +227,13 @@ async fn perform(bench: &mut Bench<'_>, purpose: &str, task: Task) -> Result<Ans
     }
 }
 
-async fn hear(bench: &mut Bench<'_>, event: Event, repository: &mut Option<RepositoryId>, last: &mut Option<Event>) {
+async fn hear(
+    bench: &mut Bench<'_>,
+    event: Event,
+    usual: Option<Totals>,
+    repository: &mut Option<RepositoryId>,
+    last: &mut Option<Event>,
+) {
     match event {
         Event::Opened { repository_id, created, master_key } => {
             let what = if created { "created" } else { "opened" };
@@ -231,14 +246,16 @@ async fn hear(bench: &mut Bench<'_>, event: Event, repository: &mut Option<Repos
         }
         Event::Progress(progress) => {
             bench.reporter.enter(progress.phase).await;
+            // Once there is more than last time, nobody knows how much more.
+            let usual = usual.filter(|usual| progress.files_done <= usual.files && progress.bytes_done <= usual.bytes);
             let action = progress.current.unwrap_or(progress.action);
             let figures = Figures {
                 action,
                 percent: None,
                 files_done: progress.files_done,
-                files_total: progress.files_total,
+                files_total: progress.files_total.or(usual.map(|usual| usual.files)),
                 bytes_done: progress.bytes_done,
-                bytes_total: progress.bytes_total,
+                bytes_total: progress.bytes_total.or(usual.map(|usual| usual.bytes)),
             };
             bench.reporter.progress(figures).await;
         }

@@ -12,8 +12,12 @@ use landfall_proto::version::PROTOCOL;
 use super::failure::{BAD, Failure, UNKNOWN};
 use crate::edge::clock;
 
-/// Longest wait for an answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for an answer to one question.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
+
+/// How often a question is asked. A coordinator that has just begun, and does not know yet whether another one leads, leaves
+/// it unanswered. Acts carry ids of their own, so that asking twice is asking once.
+const TRIES: u32 = 4;
 
 /// A connection as the operator.
 #[derive(Debug)]
@@ -39,7 +43,14 @@ impl Mesh {
             sent_at: clock::now(),
             body: encode(request),
         };
-        match self.bus.request(&subject, &envelope, ANSWER_WITHIN).await {
+        let mut told = Told::Unknown;
+        for _ in 0..TRIES {
+            told = self.bus.request(&subject, &envelope, ANSWER_WITHIN).await;
+            if !told.is_unknown() {
+                break;
+            }
+        }
+        match told {
             Told::Done(reply) => match decode(&reply.body, MESSAGE_BYTES_MAX) {
                 Ok(Reply::Refused(problem)) => Err(Failure { problem, code: BAD }),
                 Ok(reply) => Ok(reply),

@@ -36,7 +36,8 @@ struct FileTls {
 
 /// Reads the named file, or the first of the usual ones that exists.
 pub(super) fn find(named: Option<&Path>) -> Result<ConnectOptions, Failure> {
-    if let Some(path) = named {
+    // A variable that is set to nothing names nothing.
+    if let Some(path) = named.filter(|path| !path.as_os_str().is_empty()) {
         return read(path);
     }
     let places = usual_places();

@@ -49,8 +49,12 @@ Examples:
   landfall runs --node web-1 --open     what one node is doing
   landfall watch --json                 every fact of the log, a line each
 
-Exit codes: 0 good, 1 the answer is bad (a verdict other than converged, a finding of doctor, a refused act),
-2 wrong usage, 3 the mesh could not be asked (unknown, not bad), 130 interrupted.";
+Exit codes:
+  0    good
+  1    the answer is bad: a verdict other than converged, a finding of doctor, a refused act
+  2    wrong usage
+  3    the mesh could not be asked: unknown, not bad
+  130  interrupted";
 
 #[derive(Debug, Clone, Args)]
 struct Global {

@@ -144,6 +144,8 @@ async fn disconnects(config: &Config) -> Option<landfall_proto::bus::Disconnects
 }
 
 async fn ensure_log(bus: &Bus) -> Result<(), ServeError> {
+    // The link is made in the background; a question before it stands would only be asked twice.
+    bus.wait_up(AGAIN).await;
     let mut has_waited = false;
     loop {
         match bus.ensure_log(&LogSettings::default()).await {
