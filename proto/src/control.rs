@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{NodeId, RoundId, RoutineName, RunId};
+use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
@@ -12,6 +12,13 @@ use crate::view::{
 pub const REQUEST_KIND: &str = "request";
 pub const REPLY_KIND: &str = "reply";
 
+/// Where [`Request::Snapshot`] is asked: coordinators have a place of their own below the control subjects, which operators
+/// neither reach nor hear, and which no other subscription of a coordinator hears a second time.
+pub const SNAPSHOT_PLACE: &str = "peer.snapshot";
+
+/// Bytes of a snapshot in one answer at most; with its wrapping well below the longest message.
+pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 128 * 1024;
+
 /// Rows a list answers at most.
 pub const PAGE_ROWS_MAX: u32 = 100;
 
@@ -20,23 +27,77 @@ pub const PAGE_ROWS_MAX: u32 = 100;
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Status,
-    Rounds { routine: Option<RoutineName>, open: Option<bool>, paging: Paging },
-    Round { id: RoundId },
-    Runs { filter: RunFilter, paging: Paging },
-    Run { id: RunId },
-    Nodes { paging: Paging },
-    Node { id: NodeId },
+    Rounds {
+        routine: Option<RoutineName>,
+        open: Option<bool>,
+        paging: Paging,
+    },
+    Round {
+        id: RoundId,
+    },
+    Runs {
+        filter: RunFilter,
+        paging: Paging,
+    },
+    Run {
+        id: RunId,
+    },
+    Nodes {
+        paging: Paging,
+    },
+    Node {
+        id: NodeId,
+    },
     Routines,
-    Routine { name: RoutineName },
-    Alerts { all: bool, paging: Paging },
-    Alert { key: String },
+    Routine {
+        name: RoutineName,
+    },
+    Alerts {
+        all: bool,
+        paging: Paging,
+    },
+    Alert {
+        key: String,
+    },
     Limits,
-    Logs { run: RunId, offset: u64 },
-    Start { routine: RoutineName, nodes: Vec<NodeId>, task: TaskKind, by: String, request: uuid::Uuid },
-    Cancel { id: uuid::Uuid, by: String },
-    Retry { id: uuid::Uuid, by: String, request: uuid::Uuid },
-    Retire { node: NodeId, by: String },
-    SetLimit { name: LimitName, value: u32, by: String },
+    Logs {
+        run: RunId,
+        offset: u64,
+    },
+    Start {
+        routine: RoutineName,
+        nodes: Vec<NodeId>,
+        task: TaskKind,
+        by: String,
+        request: uuid::Uuid,
+    },
+    Cancel {
+        id: uuid::Uuid,
+        by: String,
+    },
+    Retry {
+        id: uuid::Uuid,
+        by: String,
+        request: uuid::Uuid,
+    },
+    Retire {
+        node: NodeId,
+        by: String,
+    },
+    SetLimit {
+        name: LimitName,
+        value: u32,
+        by: String,
+    },
+    /// A piece of a coordinator's snapshot, asked by another coordinator; `holder` says whose, where it matters.
+    Snapshot {
+        /// Which file; the newest one, made for this request where the state has moved on, if absent.
+        #[serde(default)]
+        name: Option<String>,
+        offset: u64,
+        #[serde(default)]
+        holder: Option<Holder>,
+    },
 }
 
 impl Request {
@@ -61,6 +122,7 @@ impl Request {
             Self::Retry { .. } => "retry",
             Self::Retire { .. } => "retire",
             Self::SetLimit { .. } => "set_limit",
+            Self::Snapshot { .. } => "snapshot",
         }
     }
 }
@@ -110,6 +172,7 @@ pub enum Reply {
     Alert(AlertView),
     Limits(Vec<LimitView>),
     Logs(LogView),
+    Snapshot(SnapshotPiece),
     /// The round that an act opened.
     Opened {
         round: RoundId,
@@ -119,6 +182,20 @@ pub enum Reply {
         message: String,
     },
     Refused(Problem),
+}
+
+/// A part of a snapshot file. Only the whole is checked, by the hash in its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPiece {
+    /// Who has it.
+    pub holder: Holder,
+    pub name: String,
+    pub total_bytes: u64,
+    /// Where `bytes` begin in the file.
+    pub offset: u64,
+    /// At most [`SNAPSHOT_PIECE_BYTES_MAX`]; none at the file's end.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
 }
 
 /// What happened, why, and what to do now.

@@ -59,6 +59,14 @@ impl Envelope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContentHash(pub [u8; 16]);
 
+impl ContentHash {
+    /// The first half, where so much is enough to tell two contents apart.
+    pub fn half(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
 /// A place in the log. Only together with the hash of what stood there does it identify anything:
 /// a bus that lost its tail hands the same sequence out again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

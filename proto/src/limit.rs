@@ -108,6 +108,8 @@ pub enum WaitReason {
     NodeOffline { node: NodeId },
     /// The node asked to be left alone for now.
     NodeBusy { node: NodeId },
+    /// Two machines speak in the node's name, or its journal was set back: nothing is sent to it until that is settled.
+    NodeQuarantined { node: NodeId },
     /// It is next; the command is on its way.
     Turn,
 }
@@ -122,6 +124,7 @@ impl fmt::Display for WaitReason {
             }
             Self::NodeOffline { node } => write!(formatter, "node {node} is offline"),
             Self::NodeBusy { node } => write!(formatter, "node {node} asked to wait"),
+            Self::NodeQuarantined { node } => write!(formatter, "node {node} is quarantined"),
             Self::Turn => formatter.write_str("its turn is next"),
         }
     }

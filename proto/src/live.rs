@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::{Epoch, Position};
+use crate::envelope::{ContentHash, Epoch, Position};
 use crate::id::{Holder, Incarnation, NodeId, RunId};
 use crate::report::{Progress, Vitals};
 use crate::time::{Duration, Timestamp};
 
 pub const BEAT_KIND: &str = "beat";
 pub const BEACON_KIND: &str = "beacon";
+pub const PRESENCE_KIND: &str = "presence";
 pub const SYNC_KIND: &str = "sync";
 pub const PROGRESS_KIND: &str = "progress";
 pub const OUTPUT_KIND: &str = "output";
@@ -19,8 +20,14 @@ pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// A node is silent after this many missed beats.
 pub const BEATS_MISSED_MAX: u32 = 3;
 
-/// How often the leader sends a beacon.
-pub const BEACON_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the leader sends a beacon, and every coordinator its presence: a standby that misses three may take over.
+pub const BEACON_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Content hashes in one synchronisation. One would not be enough: two histories may say the same thing at one place.
+pub const SYNC_HALVES_MAX: usize = 8;
+
+/// Digests that one presence carries.
+pub const DIGESTS_SHOWN_MAX: usize = 4;
 
 /// An agent that has heard no beacon for so long acts on its own.
 pub const BEACON_FRESH: Duration = Duration::from_secs(60);
@@ -62,6 +69,40 @@ pub struct Beacon {
     pub sent_at: Timestamp,
 }
 
+/// "I am here, and this is where I stand": from every coordinator to every other one, and to whoever looks, on the beacon's subject. Agents
+/// pass over it, so that a standby is never taken for a leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    pub holder: Holder,
+    /// The process of that name.
+    pub incarnation: Incarnation,
+    /// The highest epoch that it has accepted.
+    pub epoch: Epoch,
+    /// Whether it leads in that epoch, as far as it has read.
+    pub leads: bool,
+    /// What it has folded.
+    pub position: Position,
+    /// Facts in the log that it has not folded; absent while the log is out of its sight.
+    #[serde(default)]
+    pub lag: Option<u64>,
+    /// What its state was at positions where everybody takes a digest, oldest first; at most [`DIGESTS_SHOWN_MAX`].
+    #[serde(default)]
+    pub digests: Vec<Digest>,
+    /// It is about to end by itself: nobody has to wait for its silence.
+    #[serde(default)]
+    pub is_ending: bool,
+    #[serde(default)]
+    pub version: String,
+    pub sent_at: Timestamp,
+}
+
+/// What a coordinator's state was at one position of the log: the same for everybody who folds the same log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    pub position: Position,
+    pub state: ContentHash,
+}
+
 /// From the leader to one agent: what is safe, what is missing, what waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
@@ -69,6 +110,10 @@ pub struct Sync {
     pub incarnation: Incarnation,
     /// Every fact below this sequence is in a durable ledger.
     pub durable_below: u64,
+    /// First halves of the content hashes of the facts just below `durable_below`, oldest first, at most
+    /// [`SYNC_HALVES_MAX`]: an agent that wrote something else there goes on with a journal that was set back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_halves: Vec<u64>,
     /// Send again from here: something is missing.
     #[serde(default)]
     pub resend_from: Option<u64>,

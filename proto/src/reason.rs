@@ -89,6 +89,8 @@ reasons! {
         "Read the run's log; name the code in the plan's `exit` table if it is harmless.";
     TurnNeverCame = "turn_never_came", "The run was not started before its round ended.", "Raise the limits, or spread the schedules.";
     NodeSilent = "node_silent", "The node has not been heard of.", "Check the machine, its network and the agent's service.";
+    Conflict = "conflict", "Two machines speak in this node's name, or its journal was set back.",
+        "Give the copy its own node id and a fresh state directory; retire the node if it is gone.";
     NoReport = "no_report", "The node is there, but the run has sent no result.", "Look at the run on the node: `landfall-agent runs`.";
     Internal = "internal", "The agent itself could not go on.", "Read the run's log and report it.";
     Unknown = "unknown", "The cause is not known.", "Read the run's log.";

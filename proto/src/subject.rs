@@ -24,7 +24,7 @@ pub enum Topic {
     Live(NodeId, RunId),
     /// Agent to whoever looks: output lines.
     Out(NodeId, RunId),
-    /// Operator to coordinator, request and reply.
+    /// Operator to coordinator, request and reply; verbs that begin with `peer.` are asked by one coordinator of another.
     Control(String),
 }
 
@@ -90,6 +90,7 @@ fn parse(text: &str) -> Option<Subject> {
         ["live", node, run] => Topic::Live(node.parse().ok()?, run.parse().ok()?),
         ["out", node, run] => Topic::Out(node.parse().ok()?, run.parse().ok()?),
         ["ctl", verb] if is_verb(verb) => Topic::Control((*verb).to_owned()),
+        ["ctl", "peer", verb] if is_verb(verb) => Topic::Control(format!("peer.{verb}")),
         _ => return None,
     };
     Some(Subject { cluster: cluster.parse().ok()?, topic })
@@ -186,6 +187,7 @@ impl Role {
                     at("cmd.*"),
                     at("sync.*"),
                     at("beacon"),
+                    at("ctl.peer.snapshot"),
                     format!("$JS.API.STREAM.CREATE.{stream}"),
                     "$JS.FC.>".to_owned(),
                     "$JS.ACK.>".to_owned(),
@@ -193,7 +195,14 @@ impl Role {
                 .into_iter()
                 .chain(read_log)
                 .collect(),
-                subscribe: vec![at("beat.*"), at("ctl.*"), at("beacon"), at("live.*.*"), inbox],
+                subscribe: vec![
+                    at("beat.*"),
+                    at("ctl.*"),
+                    at("ctl.peer.snapshot"),
+                    at("beacon"),
+                    at("live.*.*"),
+                    inbox,
+                ],
                 replies: true,
             },
             Self::Operator => Permissions {
@@ -235,7 +244,7 @@ mod tests {
             node.clone().prop_map(Topic::Beat),
             (node.clone(), run.clone()).prop_map(|(node, run)| Topic::Live(node, run)),
             (node, run).prop_map(|(node, run)| Topic::Out(node, run)),
-            "[a-z_]{1,20}".prop_map(Topic::Control),
+            "(peer\\.)?[a-z_]{1,20}".prop_map(Topic::Control),
         ]
     }
 

@@ -48,6 +48,28 @@ pub struct StatusView {
     /// Facts of kinds this build does not know.
     pub unknown_kinds: BTreeMap<String, u64>,
     pub started_at: Timestamp,
+    /// Since when the leader leads.
+    #[serde(default)]
+    pub leader_since: Option<Timestamp>,
+    /// The other coordinators that are heard.
+    #[serde(default)]
+    pub standbys: Vec<StandbyView>,
+}
+
+/// One coordinator that is ready to take over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StandbyView {
+    pub holder: Holder,
+    pub version: String,
+    pub epoch: Epoch,
+    /// Last position of the log that it has folded.
+    pub log_seq: u64,
+    /// Facts in the log that it has not folded; absent while the log is out of its sight.
+    pub lag: Option<u64>,
+    /// Whether its state was the answering coordinator's at the last position where both took a digest; absent where there
+    /// was none yet.
+    pub agrees: Option<bool>,
+    pub heard_at: Timestamp,
 }
 
 /// State as people know it.
@@ -205,6 +227,9 @@ pub struct NodeView {
     pub paused: Option<String>,
     pub outbox: Option<u64>,
     pub clock_skew_ms: Option<i64>,
+    /// Why nothing is sent to this node and nothing it reports counts as good; absent where all is well.
+    #[serde(default)]
+    pub quarantined: Option<String>,
 }
 
 /// How one routine stands on one node.

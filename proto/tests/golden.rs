@@ -81,6 +81,8 @@ fn every_other_message_keeps_its_bytes() {
     same("signed_command", &samples::signed_command());
     same("beat", &samples::beat());
     same("beacon", &samples::beacon());
+    same("presence", &samples::presence());
+    same("coordinator.leader_claimed.era", &samples::era_claim());
     same("sync", &samples::sync());
     same("progress", &samples::progress());
     same("output", &samples::output());

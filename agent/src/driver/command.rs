@@ -244,7 +244,7 @@ async fn hear(bench: &mut Bench<'_>, line: &Line, progress: bool, collect: &mut 
     bench.reporter.line(&line.text, line.cut).await;
 }
 
-fn figures(line: &str) -> Option<Figures> {
+pub(super) fn figures(line: &str) -> Option<Figures> {
     let told: ProgressLine = serde_json::from_str(line).ok()?;
     if told.percent.is_none() && told.bytes_done.is_none() && told.files_done.is_none() {
         return None;

@@ -170,7 +170,7 @@ fn modified(metadata: &Metadata) -> Option<Timestamp> {
 }
 
 /// `*` is any number of characters, `?` is one.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut from) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

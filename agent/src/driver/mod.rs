@@ -4,6 +4,8 @@
 
 mod command;
 mod evidence;
+#[doc(hidden)]
+pub mod hostile;
 mod place;
 mod rustic;
 mod secret;
@@ -17,7 +19,7 @@ use landfall_proto::report::{Exit, Phase, Reason, TaskKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::edge::process::{Cause, Ended, Patience, Running, Tool};
+use crate::edge::process::{AGENT_VARIABLE, Cause, Ended, Patience, Running, Tool, agent_name};
 use crate::runner::{Checked, Claim, Engine, Judgement, Reporter, RunRequest};
 use crate::worker::protocol::Secret;
 
@@ -94,7 +96,10 @@ impl Bench<'_> {
         Ok(found.warning)
     }
 
-    async fn start(&mut self, tool: Tool, activity_counts: bool) -> Result<Running, Failure> {
+    async fn start(&mut self, mut tool: Tool, activity_counts: bool) -> Result<Running, Failure> {
+        if let Some(agent) = self.cache.as_deref().and_then(agent_name) {
+            tool.environment.insert(AGENT_VARIABLE.to_owned(), agent);
+        }
         let program = tool.program.display().to_string();
         let patience = Patience { deadline: self.deadline, stall_after: self.stall_after, activity_counts };
         let running = Running::start(tool, patience, self.cancel.clone()).map_err(|error| {

@@ -278,7 +278,7 @@ async fn hear(
 }
 
 /// The last word of a worker as a line of the log.
-fn summary(event: &Event) -> String {
+pub(super) fn summary(event: &Event) -> String {
     match event {
         Event::AlreadyDone { snapshot, .. } => format!("snapshot {} is already there", snapshot.id),
         Event::Done(done) => format!(

@@ -1,8 +1,6 @@
 //! The agent on a bus: commands in, facts out, and nothing lost when the bus or the agent goes away between.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test waits for real work and fails by panicking")]
 
-mod server;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +9,9 @@ use landfall_agent::config::{BusConfig, Config};
 use landfall_agent::edge::boot::Mode;
 use landfall_agent::edge::shell::Shell;
 use landfall_agent::runner::Engine;
-use landfall_proto::bus::{Bus, ConnectOptions, Inbox, LogSettings, MemoryBus, Seed, Signer, Told};
+use landfall_proto::bus::{
+    Bus, ConnectOptions, Inbox, LogSettings, MemoryBus, Seed, ServerConfig, ServerProcess, Signer, Told, server_program,
+};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
 use landfall_proto::command::{Action, Answer, COMMAND_KIND, Command, Refused};
 use landfall_proto::envelope::{Envelope, Epoch};
@@ -24,8 +24,6 @@ use landfall_proto::time::{Timestamp, after};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
-
-use server::Server;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_landfall-agent");
 
@@ -46,6 +44,26 @@ struct World {
     signer: Signer,
     config: Config,
     commands: u128,
+}
+
+/// A bus with these users, running.
+fn server(root: &Path, users: &[(Role, &Seed)]) -> ServerProcess {
+    let folder = root.join("bus");
+    let config = ServerConfig {
+        server_name: "agent-test".into(),
+        cluster: cluster(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        monitor: None,
+        store_dir: folder.join("store"),
+        max_file_store_bytes: 64 << 20,
+        users: users.iter().map(|(role, seed)| (role.clone(), seed.public_key())).collect(),
+        watch: None,
+        tls: None,
+    };
+    let program = server_program("LANDFALL_NATS_SERVER", true).unwrap();
+    let mut server = ServerProcess::new(&program, &folder, &config).unwrap();
+    server.start().unwrap();
+    server
 }
 
 /// A living agent.
@@ -79,11 +97,11 @@ impl World {
     }
 
     /// The same on a real server, with real keys.
-    async fn real() -> (Self, Server) {
+    async fn real() -> (Self, ServerProcess) {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (own, lead) = (Seed::generate(), Seed::generate());
-        let server = Server::start(&[(Role::Agent(node()), &own), (Role::Coordinator, &lead)]);
         let root = tempfile::tempdir().unwrap();
+        let server = server(root.path(), &[(Role::Agent(node()), &own), (Role::Coordinator, &lead)]);
         let signer = Signer::from_seed(&Seed::generate());
         let mut config = files(root.path(), signer.public_key());
         let seed_file = root.path().join("seed");
@@ -326,6 +344,7 @@ async fn beats_say_what_is_known_and_a_lost_log_is_filled_again() {
         epoch: Epoch::default(),
         incarnation: beat.incarnation,
         durable_below: 0,
+        last_halves: Vec::new(),
         resend_from: Some(0),
         queued: Vec::new(),
         announce: false,
@@ -351,6 +370,7 @@ async fn a_journal_that_was_set_back_begins_a_new_life() {
         epoch: Epoch::default(),
         incarnation: first,
         durable_below: 1000,
+        last_halves: Vec::new(),
         resend_from: None,
         queued: Vec::new(),
         announce: false,
@@ -400,7 +420,7 @@ async fn a_real_server_may_be_killed_and_nothing_is_lost() {
     world.log_with("the first end", has_finished(first)).await;
     server.kill();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    server.run();
+    server.start().unwrap();
     let (second, action) = start(2);
     assert_eq!(world.tell(1, action).await, Answer::Accepted);
     let log = world.log_with("the second end", has_finished(second)).await;

@@ -15,6 +15,7 @@ use super::delay::jittered;
 use super::health::BusHealth;
 use super::log::{self, LogState, timestamp, unanswered};
 use super::nats::{Nats, refusal_of};
+use super::place::Place;
 use super::reader::LogMessage;
 use super::told::{BusRefusal, Told};
 
@@ -25,16 +26,22 @@ const PULL_MESSAGES: usize = 400;
 const PULL_WAIT: Duration = Duration::from_secs(30);
 
 /// How often the server says "still here" while a request waits.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Nothing at all for so long, not even a heartbeat: the consumer is made again.
-const SILENCE_MAX: Duration = Duration::from_secs(12);
+/// Nothing at all for so long, not even a heartbeat: the consumer is made again. In a cluster of servers nothing else tells
+/// that the one which held the consumer is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Heartbeats but no message for so long: the stream is asked whether it holds something that was not delivered.
 const STALL_CHECK: Duration = Duration::from_secs(15);
 
-/// The server forgets a consumer that nobody has asked for so long.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// The server forgets a consumer that nobody has asked for so long. Each new connection makes a new one, so that a short
+/// time costs nothing and leaves few behind in a storm of reconnections.
+const FORGET_AFTER: Duration = Duration::from_secs(20);
+
+/// Further looks at a log that seems rewound, and the pause before each: time for a returned copy to catch up.
+const REWOUND_LOOKS: usize = 4;
+const REWOUND_PAUSE: Duration = Duration::from_millis(500);
 
 /// Shortest and longest wait before a consumer is made again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -58,6 +65,8 @@ pub(super) struct Follower {
     nats: Arc<Nats>,
     /// The last sequence that was delivered.
     after: u64,
+    /// What was delivered last: a new consumer begins with it, and finds out whether it is still there.
+    last: Option<LogMessage>,
     created: Option<crate::time::Timestamp>,
     chunks: mpsc::Sender<Vec<LogMessage>>,
     standing: watch::Sender<Standing>,
@@ -93,7 +102,7 @@ impl Follower {
         chunks: mpsc::Sender<Vec<LogMessage>>,
     ) -> (Self, watch::Receiver<Standing>) {
         let (standing, receiver) = watch::channel(Standing { log: None, trouble: Some(Trouble::Unreachable) });
-        (Self { nats, after, created: None, chunks, standing }, receiver)
+        (Self { nats, after, last: None, created: None, chunks, standing }, receiver)
     }
 
     pub(super) async fn run(mut self) {
@@ -101,7 +110,12 @@ impl Follower {
         while !self.chunks.is_closed() {
             let before = self.after;
             let end = match self.open().await {
-                Told::Done(feed) => self.follow(feed).await,
+                Told::Done(feed) => {
+                    let name = feed.consumer.cached_info().name.clone();
+                    let end = self.follow(feed).await;
+                    self.close(name);
+                    end
+                }
                 Told::Refused(refusal) => End::Refused(refusal),
                 Told::Unknown => End::Again("the bus does not answer"),
             };
@@ -125,6 +139,15 @@ impl Follower {
         }
     }
 
+    /// Takes the consumer away instead of leaving it to be forgotten. Whether that succeeds is not waited for.
+    fn close(&self, name: String) {
+        let nats = Arc::clone(&self.nats);
+        tokio::spawn(async move {
+            let stream = nats.stream_name();
+            let _ = nats.managed(nats.jetstream.delete_consumer_from_stream(name, stream)).await;
+        });
+    }
+
     /// Waits for the link, and then a while.
     async fn pause(&self, attempt: u32) {
         tokio::select! {
@@ -145,7 +168,7 @@ impl Follower {
         let health = self.nats.watch();
         // The link can be up before the event that counts it has been heard.
         let connects = health.borrow().connects.max(1);
-        let state = match self.look().await {
+        let state = match self.look_twice().await {
             Told::Done(state) => state,
             Told::Refused(refusal) => return Told::Refused(refusal),
             Told::Unknown => return Told::Unknown,
@@ -180,10 +203,25 @@ impl Follower {
         Told::Done(state)
     }
 
+    /// As [`Self::look`], but a rewound log is looked at again before it is called so: in a cluster, a copy that has just
+    /// come back may answer before it has caught up with the others. What is really lost stays lost.
+    async fn look_twice(&mut self) -> Told<LogState> {
+        let mut told = self.look().await;
+        for _ in 0..REWOUND_LOOKS {
+            if !matches!(told, Told::Refused(BusRefusal::LogRewound { .. })) {
+                break;
+            }
+            tokio::time::sleep(REWOUND_PAUSE).await;
+            told = self.look().await;
+        }
+        told
+    }
+
     async fn consumer(&self) -> Told<Consumer<Config>> {
         let name = self.nats.stream_name();
+        let start_sequence = self.last.as_ref().map_or(self.after + 1, |last| last.seq);
         let config = Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.after + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
             ack_policy: AckPolicy::None,
             inactive_threshold: FORGET_AFTER,
             memory_storage: true,
@@ -228,7 +266,7 @@ impl Follower {
                 }
             } else if feed.last_message.elapsed() > STALL_CHECK {
                 feed.last_message = Instant::now();
-                match self.look().await {
+                match self.look_twice().await {
                     Told::Done(state) if state.last_seq > self.after => return End::Again("the delivery stands still"),
                     Told::Done(state) => self.standing.send_modify(|standing| standing.log = Some(state)),
                     Told::Refused(refusal) => return End::Refused(refusal),
@@ -255,7 +293,12 @@ impl Follower {
                     pending = behind;
                     if entry.seq > self.after {
                         self.after = entry.seq;
+                        self.last = Some(entry.clone());
                         chunk.push(entry);
+                    } else if self.last.as_ref().is_some_and(|last| last.seq == entry.seq && *last != entry) {
+                        // The tail was lost and has grown again beyond what was read.
+                        let (after, last_seq) = (self.after, entry.seq - 1);
+                        break Some(End::Refused(BusRefusal::LogRewound { after, last_seq }));
                     }
                 }
                 Taken::Nothing => {}
@@ -350,36 +393,3 @@ async fn another_connection(health: &mut watch::Receiver<BusHealth>, connects: u
 }
 
 const PENDING_HEADER: &str = "Nats-Pending-Messages";
-
-/// What the server writes into a delivered message's reply subject.
-struct Place {
-    seq: u64,
-    delivery: u64,
-    nanoseconds: i64,
-    pending: u64,
-}
-
-impl Place {
-    /// Nine tokens, or from eleven on with the domain and the account before them; see ADR-15 of the server's project.
-    fn read(reply: &str) -> Option<Self> {
-        let tokens: Vec<&str> = reply.split('.').collect();
-        let first = if tokens.len() >= 11 { 7 } else { 5 };
-        let number = |offset: usize| tokens.get(first + offset)?.parse::<u64>().ok();
-        let nanoseconds = i64::try_from(number(2)?).ok()?;
-        Some(Self { seq: number(0)?, delivery: number(1)?, nanoseconds, pending: number(3)? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_a_place_are_read() {
-        let short = Place::read("$JS.ACK.LF_home.c1.1.17.4.1700000000000000000.9").unwrap();
-        assert_eq!((short.seq, short.delivery, short.pending), (17, 4, 9));
-        let long = Place::read("$JS.ACK.dom.acc.LF_home.c1.1.17.4.1700000000000000000.9.tok").unwrap();
-        assert_eq!((long.seq, long.delivery, long.nanoseconds), (17, 4, 1_700_000_000_000_000_000));
-        assert!(Place::read("_INBOX.x").is_none());
-    }
-}

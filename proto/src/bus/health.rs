@@ -59,6 +59,10 @@ impl Pulse {
         self.state.borrow().clone()
     }
 
+    pub(super) fn connects(&self) -> u64 {
+        self.state.borrow().connects
+    }
+
     pub(super) fn subscribe(&self) -> watch::Receiver<BusHealth> {
         self.state.subscribe()
     }

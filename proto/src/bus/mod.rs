@@ -9,11 +9,16 @@ mod log;
 mod mailbox;
 mod memory;
 mod nats;
+mod place;
 mod publish;
 mod reader;
 mod request;
 mod serve;
 mod server_config;
+#[cfg(feature = "server")]
+mod server_ports;
+#[cfg(feature = "server")]
+mod server_process;
 mod signing;
 mod told;
 
@@ -31,6 +36,8 @@ pub use publish::PUBLISH_WINDOW;
 pub use reader::{Batch, LogMessage, LogReader};
 pub use serve::{Inbox, Incoming};
 pub use server_config::{ServerConfig, ServerTls, render};
+#[cfg(feature = "server")]
+pub use server_process::{ServerProcess, server_program};
 pub use signing::{Seed, SeedError, SignatureError, Signer, verify};
 pub use told::{BusRefusal, Published, Told};
 
@@ -116,6 +123,8 @@ impl Bus {
     /// Publishes facts in order, up to [`PUBLISH_WINDOW`] under way at once, and gives one result for each, in order.
     /// A fact that the log holds already is done. After the first that is not done no further one is sent, and those
     /// are unknown; publish again from there. Returns within seconds, and at once while the link is down.
+    /// Facts keep their order within a connection. Where one breaks, a fact that waited in this client may stand in the
+    /// log before one that was lost with the connection and is repeated.
     pub async fn publish_facts(&self, subject: &Subject, facts: &[Envelope]) -> Vec<Told<Published>> {
         match &self.kind {
             Kind::Nats(nats) => publish::publish(nats, subject, facts).await,
@@ -180,12 +189,18 @@ impl Bus {
 
     async fn inbox(&self, filter: &str, reply_prefix: Option<String>) -> Told<Inbox> {
         match &self.kind {
-            Kind::Nats(nats) => match nats.subscribe(filter.to_owned()).await {
-                Some(subscriber) => {
-                    Told::Done(Inbox::nats(subscriber, filter.to_owned(), Arc::clone(nats), reply_prefix))
+            Kind::Nats(nats) => {
+                // From before it leaves: its refusal may come before anybody waits for it.
+                let health = nats.watch();
+                let before = health.borrow().denials_total;
+                match nats.subscribe(filter.to_owned()).await {
+                    Some(subscriber) => {
+                        let (filter, nats) = (filter.to_owned(), Arc::clone(nats));
+                        Told::Done(Inbox::nats(subscriber, filter, health, before, nats, reply_prefix))
+                    }
+                    None => Told::Unknown,
                 }
-                None => Told::Unknown,
-            },
+            }
             Kind::Memory(client) => client.listen(filter, reply_prefix),
         }
     }

@@ -107,6 +107,11 @@ impl Nats {
         health
     }
 
+    /// How often a connection was made. The link can be up before the event that counts the first has been heard.
+    pub(super) fn connects(&self) -> u64 {
+        self.pulse.connects().max(1)
+    }
+
     pub(super) fn watch(&self) -> tokio::sync::watch::Receiver<BusHealth> {
         self.pulse.subscribe()
     }

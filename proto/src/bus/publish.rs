@@ -37,7 +37,12 @@ pub(super) async fn publish(nats: &Nats, subject: &Subject, facts: &[Envelope]) 
     let mut results = Vec::with_capacity(facts.len());
     let mut under_way = VecDeque::with_capacity(PUBLISH_WINDOW.min(facts.len()));
     let mut stopped = None;
+    let connects = nats.connects();
     for fact in facts {
+        // What is under way may be lost with the connection; what follows must not overtake it on the next one.
+        if nats.connects() != connects {
+            break;
+        }
         while under_way.len() >= PUBLISH_WINDOW {
             settle_oldest(nats, &subject, &mut under_way, &mut results).await;
         }

@@ -24,8 +24,18 @@ pub struct Inbox {
 
 #[derive(Debug)]
 enum Source {
-    Nats { subscriber: Subscriber, filter: String, health: watch::Receiver<BusHealth>, nats: Arc<Nats> },
-    Memory { receiver: mpsc::Receiver<Heard>, client: MemoryClient },
+    Nats {
+        subscriber: Subscriber,
+        filter: String,
+        health: watch::Receiver<BusHealth>,
+        /// Refusals before this subscription; they are about earlier ones.
+        denials_before: u64,
+        nats: Arc<Nats>,
+    },
+    Memory {
+        receiver: mpsc::Receiver<Heard>,
+        client: MemoryClient,
+    },
 }
 
 /// A message on its way to an inbox.
@@ -60,9 +70,16 @@ enum Client {
 }
 
 impl Inbox {
-    pub(super) fn nats(subscriber: Subscriber, filter: String, nats: Arc<Nats>, reply_prefix: Option<String>) -> Self {
-        let health = nats.watch();
-        Self { source: Source::Nats { subscriber, filter, health, nats }, reply_prefix }
+    /// `health` must watch from before the subscription left.
+    pub(super) fn nats(
+        subscriber: Subscriber,
+        filter: String,
+        health: watch::Receiver<BusHealth>,
+        denials_before: u64,
+        nats: Arc<Nats>,
+        reply_prefix: Option<String>,
+    ) -> Self {
+        Self { source: Source::Nats { subscriber, filter, health, denials_before, nats }, reply_prefix }
     }
 
     pub(super) const fn memory(
@@ -78,7 +95,7 @@ impl Inbox {
     pub async fn next(&mut self) -> Option<Incoming> {
         let prefix = self.reply_prefix.clone();
         match &mut self.source {
-            Source::Nats { subscriber, filter, health, nats } => loop {
+            Source::Nats { subscriber, filter, health, denials_before, nats } => loop {
                 tokio::select! {
                     biased;
                     message = subscriber.next() => {
@@ -90,9 +107,12 @@ impl Inbox {
                     }
                     changed = health.changed() => {
                         changed.ok()?;
-                        let denied = health.borrow_and_update().denials.iter().any(|denial| {
+                        let seen = health.borrow_and_update();
+                        let newer = usize::try_from(seen.denials_total - *denials_before).unwrap_or(usize::MAX);
+                        let denied = seen.denials.iter().rev().take(newer).any(|denial| {
                             denial.subscription && denial.subject == *filter
                         });
+                        drop(seen);
                         if denied {
                             return None;
                         }

@@ -47,11 +47,33 @@ kinds!(CoordinatorFact {
     NodeRetired = "node_retired",
 });
 
-/// A coordinator wants to lead. The fold accepts the first claim of a term.
+/// A coordinator wants to lead. The fold accepts the first claim of the next term, and the first claim of term 1 of the next
+/// era where it says what became of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderClaimed {
     pub epoch: Epoch,
     pub holder: Holder,
+    /// Present where the claim begins an era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogBirth>,
+}
+
+/// Why an era begins: the log is not the one that was read before, or has lost its tail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBirth {
+    /// When the bus made the log that the era is about.
+    pub created: Timestamp,
+    /// The first sequence of the era before that the bus has lost; absent where nobody can tell.
+    #[serde(default)]
+    pub lost_from: Option<u64>,
+    /// The last sequence of the era before that the claimant had folded: nothing up to here is lost to the mesh.
+    pub folded_to: u64,
+    /// The highest sequence that the claimant knew the era before to have.
+    pub known_to: u64,
+    /// When the fact at `folded_to` was written.
+    #[serde(default)]
+    pub folded_at: Option<Timestamp>,
+    pub noticed_at: Timestamp,
 }
 
 /// A round begins; who is expected is frozen here.

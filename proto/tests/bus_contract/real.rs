@@ -1,53 +1,41 @@
-//! What only a real server can do: freeze, refuse a key, be unreachable, hold a stream of other hands.
+//! What only a real server can do: refuse a key, be unreachable, be of an age, hold a stream of other hands.
 
 use std::time::Duration;
 
-use landfall_proto::bus::{Bus, BusError, BusRefusal, ConnectOptions, LogSettings, Published, Seed, Told};
+use landfall_proto::bus::{Bus, BusError, BusRefusal, ConnectOptions, LogSettings, Seed, Told};
 use landfall_proto::subject::{Filter, Role, Topic, stream_name};
 use tokio::time::Instant;
 
-use super::world::{Real, World, agent, at, cluster, facts, message, node, read};
+use super::world::{Lane, PATIENCE, Real, World, agent, at, cluster, count, facts, facts_of, message};
 
-fn real(world: &World) -> &Real {
-    match world {
-        World::Real(real) => real,
-        World::Memory(_) => panic!("these tests need a server"),
-    }
+pub(crate) async fn the_server_is_of_the_age_that_its_lane_says(world: &mut World) {
+    let bus = world.connect(Role::Coordinator).await;
+    let version = bus.health().server_version.unwrap();
+    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).take(2).collect();
+    let newest = match world.real().lane {
+        Lane::FloorSingle | Lane::FloorCluster => false,
+        Lane::NewestSingle | Lane::NewestCluster => true,
+    };
+    let (major, minor) = (numbers[0], numbers[1]);
+    assert!((major, minor) >= (2, 10), "{version} is older than what is supported");
+    assert!(!newest || (major, minor) > (2, 10), "{version} is the oldest that is supported, not the newest");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_server_makes_facts_unknown_and_their_repeat_a_duplicate() {
-    let world = World::real();
-    let coordinator = world.coordinator().await;
-    let bus = world.connect(agent("a")).await;
-    let subject = at(Topic::NodeFact(node("a")));
-    let mut reader = coordinator.read_log(0);
-    assert!(bus.publish_facts(&subject, &facts("a", 0..1)).await[0].is_done());
-    assert_eq!(read(&mut reader, 1).await, [1]);
-
-    real(&world).server.freeze();
-    let begin = Instant::now();
-    let told = bus.publish_facts(&subject, &facts("a", 1..4)).await;
-    assert_eq!(told, vec![Told::Unknown; 3]);
-    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
-    real(&world).server.thaw();
-
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let again = loop {
-        let told = bus.publish_facts(&subject, &facts("a", 1..4)).await;
-        if told.iter().all(Told::is_done) {
-            break told;
-        }
-        assert!(Instant::now() < deadline, "{told:?}");
-    };
-    assert_eq!(again[0], Told::Done(Published { seq: 2, duplicate: true }));
-    assert_eq!(read(&mut reader, 3).await, [2, 3, 4]);
+pub(crate) async fn two_coordinators_do_not_read_each_others_mail(world: &mut World) {
+    let (first, second) = (world.coordinator().await, world.coordinator().await);
+    let of = |holder: &str| at(Topic::CoordinatorFact(holder.parse().unwrap()));
+    let (one, two) = (of("one"), of("two"));
+    let (facts_one, facts_two) = (facts("one", 0..100), facts("two", 0..100));
+    let (told_one, told_two) =
+        tokio::join!(first.publish_facts(&one, &facts_one), second.publish_facts(&two, &facts_two));
+    assert!(told_one.iter().chain(&told_two).all(Told::is_done));
+    assert_eq!(count(&first).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_the_bus_does_not_know_is_refused_with_a_way_out() {
-    let world = World::real();
-    let url = real(&world).server.url();
+    let mut world = World::on(Lane::FloorSingle).await;
+    let url = world.real().servers[0].url();
     let options = ConnectOptions::new(vec![url], agent("a"), cluster(), Seed::generate());
     let begin = Instant::now();
     let error = Bus::connect(options.clone().impatient(Duration::from_secs(5))).await.unwrap_err();
@@ -63,8 +51,8 @@ async fn a_key_that_the_bus_does_not_know_is_refused_with_a_way_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_is_told_that_nobody_listens_there_and_a_daemon_waits() {
-    let mut world = World::real();
-    let options = real(&world).options(agent("a"));
+    let mut world = World::on(Lane::FloorSingle).await;
+    let options = world.real().options(agent("a"));
     world.kill();
     let error = Bus::connect(options.clone().impatient(Duration::from_secs(2))).await.unwrap_err();
     assert!(matches!(error, BusError::Unreachable { .. }), "{error:?}");
@@ -74,7 +62,7 @@ async fn a_tool_is_told_that_nobody_listens_there_and_a_daemon_waits() {
     let listening = tokio::time::timeout(Duration::from_secs(1), daemon.listen(&at(Topic::Beacon).to_string())).await;
     let mut inbox = listening.unwrap().done().unwrap();
     world.revive();
-    assert!(daemon.wait_up(Duration::from_secs(20)).await);
+    assert!(daemon.wait_up(PATIENCE).await);
     let coordinator = world.connect(Role::Coordinator).await;
     let telling = async {
         loop {
@@ -83,7 +71,7 @@ async fn a_tool_is_told_that_nobody_listens_there_and_a_daemon_waits() {
         }
     };
     let heard = tokio::select! {
-        heard = tokio::time::timeout(Duration::from_secs(5), inbox.next()) => heard,
+        heard = tokio::time::timeout(PATIENCE, inbox.next()) => heard,
         () = telling => None.ok_or(()).unwrap(),
     };
     assert_eq!(heard.unwrap().unwrap().envelope().unwrap().body, b"here");
@@ -91,9 +79,9 @@ async fn a_tool_is_told_that_nobody_listens_there_and_a_daemon_waits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_of_other_hands_is_refused_by_its_differences() {
-    let world = World::real();
+    let mut world = World::on(Lane::FloorSingle).await;
     let coordinator = world.connect(Role::Coordinator).await;
-    let options = real(&world).options(Role::Coordinator);
+    let options = world.real().options(Role::Coordinator);
     let foreign = async_nats::ConnectOptions::with_nkey(options.seed.expose().to_owned())
         .custom_inbox_prefix(Role::Coordinator.inbox_prefix())
         .connect(options.urls[0].as_str())
@@ -108,19 +96,6 @@ async fn a_log_of_other_hands_is_refused_by_its_differences() {
     let told = coordinator.ensure_log(&LogSettings::default()).await;
     let Told::Refused(BusRefusal::LogDiffers { differences, .. }) = told else { panic!("{told:?}") };
     assert!(differences.contains("discard") && differences.contains("deny_purge"), "{differences}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_coordinators_do_not_read_each_others_mail() {
-    let world = World::real();
-    let (first, second) = (world.coordinator().await, world.coordinator().await);
-    let of = |holder: &str| at(Topic::CoordinatorFact(holder.parse().unwrap()));
-    let (one, two) = (of("one"), of("two"));
-    let (facts_one, facts_two) = (facts("one", 0..100), facts("two", 0..100));
-    let (told_one, told_two) =
-        tokio::join!(first.publish_facts(&one, &facts_one), second.publish_facts(&two, &facts_two));
-    assert!(told_one.iter().chain(&told_two).all(Told::is_done));
-    assert_eq!(first.log_info().await.done().unwrap().state.messages, 200);
 }
 
 /// Messages a second that the library's own pull consumer reads.
@@ -149,10 +124,10 @@ async fn plain_replay(real: &Real, count: u64) -> f64 {
 #[ignore = "a measurement, not a law"]
 async fn measure_latency_and_replay() {
     const FACTS: u64 = 20_000;
-    let world = World::real();
+    let mut world = World::on(Lane::FloorSingle).await;
     let coordinator = world.coordinator().await;
     let bus = world.connect(agent("a")).await;
-    let subject = at(Topic::NodeFact(node("a")));
+    let subject = facts_of("a");
     let begin = Instant::now();
     let told = bus.publish_facts(&subject, &facts("a", 0..FACTS)).await;
     assert!(told.iter().all(Told::is_done));
@@ -167,7 +142,7 @@ async fn measure_latency_and_replay() {
     }
     println!("replay: {:.0}/s", FACTS as f64 / begin.elapsed().as_secs_f64());
 
-    println!("plain pull consumer: {:.0}/s", plain_replay(real(&world), FACTS).await);
+    println!("plain pull consumer: {:.0}/s", plain_replay(world.real(), FACTS).await);
 
     let mut waits = Vec::new();
     for seq in FACTS..FACTS + 200 {

@@ -11,7 +11,7 @@ use landfall_proto::envelope::{ContentHash, Epoch, Position};
 use landfall_proto::fact::agent::*;
 use landfall_proto::fact::coordinator::*;
 use landfall_proto::id::{CommandId, Holder, Incarnation, NodeId, RepositoryId, RoundId, RoutineName, RunId};
-use landfall_proto::live::{Beacon, Beat, LiveRun, Output, Sync};
+use landfall_proto::live::{Beacon, Beat, Digest, LiveRun, Output, Presence, Sync};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::*;
 use landfall_proto::time::{Duration, Timestamp};
@@ -181,7 +181,7 @@ fn announcement() -> PlanAnnouncement {
 
 pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
     vec![
-        LeaderClaimed { epoch: epoch(), holder: holder() }.into(),
+        LeaderClaimed { epoch: epoch(), holder: holder(), log: None }.into(),
         opened().into(),
         Dispatched {
             epoch: epoch(),
@@ -367,6 +367,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Retry { id: Uuid::from_u128(2), by: by.clone(), request: Uuid::from_u128(8) },
         Request::Retire { node: node(), by: by.clone() },
         Request::SetLimit { name: "cluster".parse().unwrap(), value: 8, by },
+        Request::Snapshot { name: Some("0-7-ab.landfall".to_owned()), offset: 131_072, holder: Some(holder()) },
     ]
 }
 
@@ -416,11 +417,41 @@ pub(crate) fn beacon() -> Beacon {
     Beacon { holder: holder(), epoch: epoch(), position, sent_at: at("2026-11-20T02:00:06Z") }
 }
 
+pub(crate) fn presence() -> Presence {
+    let position = Position { era: 1, seq: 12, hash: ContentHash([7; 16]) };
+    Presence {
+        holder: holder(),
+        incarnation: incarnation(),
+        epoch: epoch(),
+        leads: true,
+        position,
+        lag: Some(2),
+        digests: vec![Digest { position, state: ContentHash([9; 16]) }],
+        is_ending: true,
+        version: "0.1.0".to_owned(),
+        sent_at: at("2026-11-20T02:00:06Z"),
+    }
+}
+
+/// A claim that begins an era.
+pub(crate) fn era_claim() -> LeaderClaimed {
+    let log = LogBirth {
+        created: at("2026-11-20T02:00:00Z"),
+        lost_from: Some(5),
+        folded_to: 12,
+        known_to: 14,
+        folded_at: Some(at("2026-11-20T01:59:00Z")),
+        noticed_at: at("2026-11-20T02:00:01Z"),
+    };
+    LeaderClaimed { epoch: epoch(), holder: holder(), log: Some(log) }
+}
+
 pub(crate) fn sync() -> Sync {
     Sync {
         epoch: epoch(),
         incarnation: incarnation(),
         durable_below: 8,
+        last_halves: Vec::new(),
         resend_from: Some(3),
         queued: vec![run()],
         announce: true,

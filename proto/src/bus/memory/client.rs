@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::hub::{Hub, Listener, Log, State, matches};
+use super::hub::{Held, Hub, Listener, Log, Question, matches};
 use super::reader::MemoryReader;
 use crate::bus::health::{BusHealth, Denial, Link, Pulse};
 use crate::bus::log::{LogInfo, LogSettings};
-use crate::bus::reader::LogMessage;
+use crate::bus::publish::PUBLISH_WINDOW;
 use crate::bus::serve::{Heard, Inbox};
 use crate::bus::told::{BusRefusal, Published, Told};
 use crate::codec::{FACT_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode};
@@ -20,6 +21,9 @@ use crate::subject::{Permissions, Role, Subject, stream_name};
 
 /// Messages that wait in one inbox before further ones are dropped.
 const INBOX_CAPACITY: usize = 8192;
+
+/// How long a question may be answered; the real bus is configured so.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub(in crate::bus) struct MemoryClient {
@@ -96,7 +100,9 @@ impl MemoryClient {
         let subject = subject.to_string();
         let mut results = Vec::with_capacity(facts.len());
         for fact in facts {
-            if !results.iter().all(Told::is_done) {
+            // While the bus stands still, what leaves before the first word is missed has left.
+            let is_standing = self.hub().state().held.is_some() && results.len() < PUBLISH_WINDOW;
+            if !is_standing && !results.iter().all(Told::is_done) {
                 break;
             }
             results.push(self.publish_one(&subject, fact));
@@ -121,17 +127,12 @@ impl MemoryClient {
         if take_one(&mut state.facts_to_lose) {
             return Told::Unknown;
         }
-        if state.log.is_none() {
-            return Told::Refused(BusRefusal::NoLog { stream: stream_name(self.cluster()) });
+        if let Some(held) = &mut state.held {
+            held.push(Held::Fact { subject: subject.to_owned(), fact: Box::new(fact.clone()), payload });
+            return Told::Unknown;
         }
-        let published = match state.seen.get(&fact.id) {
-            Some(seq) => Published { seq: *seq, duplicate: true },
-            None if state.full => {
-                return Told::Refused(BusRefusal::LogFull { detail: "maximum bytes exceeded".to_owned() });
-            }
-            None => Published { seq: store(&mut state, subject, fact, &payload), duplicate: false },
-        };
-        if take_one(&mut state.acks_to_lose) { Told::Unknown } else { Told::Done(published) }
+        let told = state.take(self.cluster(), subject, fact, &payload);
+        if told.is_done() && take_one(&mut state.acks_to_lose) { Told::Unknown } else { told }
     }
 
     /// False: the message is lost.
@@ -194,17 +195,23 @@ impl MemoryClient {
         Told::Done(Inbox::memory(receiver, self.clone(), reply_prefix))
     }
 
-    /// False: the answer is lost.
+    /// False: the answer did not leave. One that comes too late, or a second one, leaves and reaches nobody.
     pub(in crate::bus) fn reply(&self, address: &str, payload: Bytes) -> bool {
         let mut state = self.hub().state();
-        let allowed = self.member.permissions.replies && state.reaches(self.role());
-        allowed && state.waiting.remove(address).is_some_and(|waiting| waiting.send(payload).is_ok())
+        if !self.member.permissions.replies || !state.reaches(self.role()) {
+            return false;
+        }
+        let question = state.waiting.remove(address).filter(|question| question.asked_at.elapsed() < ANSWER_MAX);
+        if let Some(question) = question {
+            let _ = question.answer.send(payload);
+        }
+        true
     }
 
-    pub(in crate::bus) fn ensure_log(&self, _settings: &LogSettings) -> Told<LogInfo> {
+    pub(in crate::bus) fn ensure_log(&self, settings: &LogSettings) -> Told<LogInfo> {
         let stream = stream_name(self.cluster());
         let mut state = self.hub().state();
-        if !state.reaches(self.role()) {
+        if !state.answers(self.role()) {
             return Told::Unknown;
         }
         if !self.reads_log() || (state.log.is_none() && *self.role() != Role::Coordinator) {
@@ -212,7 +219,7 @@ impl MemoryClient {
         }
         if state.log.is_none() {
             let created = state.tick();
-            state.log = Some(Log { created, last_seq: 0, messages: Vec::new() });
+            state.log = Some(Log::new(created, settings.max_bytes));
         }
         drop(state);
         self.hub().changed();
@@ -222,7 +229,7 @@ impl MemoryClient {
     pub(in crate::bus) fn log_info(&self) -> Told<LogInfo> {
         let stream = stream_name(self.cluster());
         let state = self.hub().state();
-        if !state.reaches(self.role()) {
+        if !state.answers(self.role()) {
             return Told::Unknown;
         }
         if !self.reads_log() {
@@ -255,7 +262,8 @@ impl MemoryClient {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.hub().state();
         let address = format!("{}.m{}", self.role().inbox_prefix(), state.number());
-        state.waiting.insert(address.clone(), sender);
+        let question = Question { asker: self.role().clone(), answer: sender, asked_at: Instant::now() };
+        state.waiting.insert(address.clone(), question);
         (address, receiver)
     }
 
@@ -263,6 +271,10 @@ impl MemoryClient {
     fn carry(&self, heard: Heard) -> Option<bool> {
         let mut state = self.hub().state();
         if take_one(&mut state.messages_to_lose) {
+            return None;
+        }
+        if let Some(held) = &mut state.held {
+            held.push(Held::Message(heard));
             return None;
         }
         if state.delay.is_zero() {
@@ -291,19 +303,6 @@ fn covers(allowed: &str, filter: &str) -> bool {
         }
     }
     wanted.next().is_none()
-}
-
-fn store(state: &mut State, subject: &str, fact: &Envelope, payload: &Bytes) -> u64 {
-    let time = state.tick();
-    let seq = state.log.as_mut().map_or(0, |log| {
-        log.last_seq += 1;
-        let message = LogMessage { seq: log.last_seq, subject: subject.to_owned(), payload: payload.clone(), time };
-        log.messages.push(message);
-        log.last_seq
-    });
-    state.seen.insert(fact.id, seq);
-    state.deliver(&Heard { subject: subject.to_owned(), payload: payload.clone(), reply_to: None });
-    seq
 }
 
 fn take_one(count: &mut u32) -> bool {

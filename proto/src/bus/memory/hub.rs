@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::client::Member;
@@ -13,9 +14,14 @@ use crate::bus::health::Link;
 use crate::bus::log::LogState;
 use crate::bus::reader::LogMessage;
 use crate::bus::serve::Heard;
+use crate::bus::told::{BusRefusal, Published, Told};
+use crate::envelope::Envelope;
 use crate::id::{ClusterName, NodeId};
-use crate::subject::Role;
+use crate::subject::{Role, stream_name};
 use crate::time::{Duration as Length, Timestamp, after};
+
+/// What the real log needs for a message besides its subject and its payload: the record's frame and the id's header.
+const MESSAGE_OVERHEAD_BYTES: u64 = 90;
 
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -33,12 +39,14 @@ pub(super) struct State {
     /// Ids that the log has taken; survives a torn tail no more than the facts do.
     pub(super) seen: BTreeMap<Uuid, u64>,
     pub(super) listeners: Vec<Listener>,
-    pub(super) waiting: BTreeMap<String, oneshot::Sender<Bytes>>,
+    pub(super) waiting: BTreeMap<String, Question>,
     pub(super) members: Vec<Weak<Member>>,
     pub(super) watchers: Vec<mpsc::Sender<NodeId>>,
     pub(super) next_number: u64,
     pub(super) clock: Timestamp,
     pub(super) full: bool,
+    /// What came while the bus stood still, in order; `None` while it does not.
+    pub(super) held: Option<Vec<Held>>,
     pub(super) delay: Duration,
     pub(super) acks_to_lose: u32,
     pub(super) facts_to_lose: u32,
@@ -50,6 +58,24 @@ pub(super) struct Log {
     pub(super) created: Timestamp,
     pub(super) last_seq: u64,
     pub(super) messages: Vec<LogMessage>,
+    /// Most bytes it may take; it refuses facts rather than drop any.
+    pub(super) max_bytes: Option<u64>,
+    stored_bytes: u64,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) asker: Role,
+    pub(super) answer: oneshot::Sender<Bytes>,
+    pub(super) asked_at: Instant,
+}
+
+/// What a bus that stands still has taken in and not yet looked at.
+#[derive(Debug)]
+pub(super) enum Held {
+    Fact { subject: String, fact: Box<Envelope>, payload: Bytes },
+    Message(Heard),
 }
 
 #[derive(Debug)]
@@ -74,6 +100,7 @@ impl Hub {
             next_number: 1,
             clock: Timestamp::UNIX_EPOCH,
             full: false,
+            held: None,
             delay: Duration::ZERO,
             acks_to_lose: 0,
             facts_to_lose: 0,
@@ -99,7 +126,13 @@ impl Hub {
     pub(super) fn show_links(&self, up: Link) {
         let members: Vec<_> = self.state().members.clone();
         for member in members.iter().filter_map(Weak::upgrade) {
-            let reachable = up == Link::Up && self.state().reaches(&member.role);
+            let mut state = self.state();
+            let reachable = up == Link::Up && state.reaches(&member.role);
+            if !reachable {
+                // Whoever waits for an answer learns at once that none will come over this connection.
+                state.waiting.retain(|_, question| question.asker != member.role);
+            }
+            drop(state);
             let link = if reachable { Link::Up } else { Link::Down };
             if member.pulse.snapshot().link != link {
                 member.pulse.set_link(link);
@@ -112,6 +145,11 @@ impl Hub {
 impl State {
     pub(super) fn reaches(&self, role: &Role) -> bool {
         self.online && !self.cut.contains(role)
+    }
+
+    /// Whether the bus itself would answer a client of this role.
+    pub(super) fn answers(&self, role: &Role) -> bool {
+        self.reaches(role) && self.held.is_none()
     }
 
     pub(super) fn number(&mut self) -> u64 {
@@ -139,6 +177,47 @@ impl State {
         found
     }
 
+    /// Writes a fact into the log, unless it stands there, or there is no room.
+    pub(super) fn take(
+        &mut self,
+        cluster: &ClusterName,
+        subject: &str,
+        fact: &Envelope,
+        payload: &Bytes,
+    ) -> Told<Published> {
+        let Some(log) = &self.log else {
+            return Told::Refused(BusRefusal::NoLog { stream: stream_name(cluster) });
+        };
+        if let Some(seq) = self.seen.get(&fact.id) {
+            return Told::Done(Published { seq: *seq, duplicate: true });
+        }
+        if self.full || !log.has_room(subject, payload) {
+            return Told::Refused(BusRefusal::LogFull { detail: "maximum bytes exceeded".to_owned() });
+        }
+        let (seq, time) = (log.last_seq + 1, self.tick());
+        let message = LogMessage { seq, subject: subject.to_owned(), payload: payload.clone(), time };
+        if let Some(log) = &mut self.log {
+            log.push(message);
+        }
+        self.seen.insert(fact.id, seq);
+        self.deliver(&Heard { subject: subject.to_owned(), payload: payload.clone(), reply_to: None });
+        Told::Done(Published { seq, duplicate: false })
+    }
+
+    /// Goes on where it stood still: what came meanwhile happens now, and nobody is told.
+    pub(super) fn go_on(&mut self, cluster: &ClusterName) {
+        for held in self.held.take().unwrap_or_default() {
+            match held {
+                Held::Fact { subject, fact, payload } => {
+                    let _ = self.take(cluster, &subject, &fact, &payload);
+                }
+                Held::Message(heard) => {
+                    self.deliver(&heard);
+                }
+            }
+        }
+    }
+
     pub(super) fn report_gone(&mut self, role: &Role) {
         self.watchers.retain(|watcher| !watcher.is_closed());
         if let Role::Agent(node) = role {
@@ -150,9 +229,7 @@ impl State {
 
     pub(super) fn tear_tail(&mut self, count: usize) {
         if let Some(log) = &mut self.log {
-            let kept = log.messages.len().saturating_sub(count);
-            log.messages.truncate(kept);
-            log.last_seq = log.messages.last().map_or(0, |message| message.seq);
+            log.tear(count);
             let last_seq = log.last_seq;
             self.seen.retain(|_, seq| *seq <= last_seq);
         }
@@ -164,7 +241,31 @@ impl State {
     }
 }
 
+fn stored_bytes(subject: &str, payload: &Bytes) -> u64 {
+    (subject.len() + payload.len()) as u64 + MESSAGE_OVERHEAD_BYTES
+}
+
 impl Log {
+    pub(super) const fn new(created: Timestamp, max_bytes: Option<u64>) -> Self {
+        Self { created, last_seq: 0, messages: Vec::new(), max_bytes, stored_bytes: 0 }
+    }
+
+    fn has_room(&self, subject: &str, payload: &Bytes) -> bool {
+        self.max_bytes.is_none_or(|max| self.stored_bytes + stored_bytes(subject, payload) <= max)
+    }
+
+    fn push(&mut self, message: LogMessage) {
+        self.last_seq = message.seq;
+        self.stored_bytes += stored_bytes(&message.subject, &message.payload);
+        self.messages.push(message);
+    }
+
+    fn tear(&mut self, count: usize) {
+        self.messages.truncate(self.messages.len().saturating_sub(count));
+        self.last_seq = self.messages.last().map_or(0, |message| message.seq);
+        self.stored_bytes = self.messages.iter().map(|message| stored_bytes(&message.subject, &message.payload)).sum();
+    }
+
     pub(super) fn state(&self) -> LogState {
         LogState {
             created: self.created,

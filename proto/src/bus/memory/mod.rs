@@ -67,6 +67,19 @@ impl MemoryBus {
         self.hub.show_links(Link::Up);
     }
 
+    /// The whole bus stands still, with every connection open, or goes on. What it is given meanwhile it takes in, answers
+    /// nothing, and does it all when it goes on.
+    pub fn set_paused(&self, paused: bool) {
+        let mut state = self.hub.state();
+        if paused {
+            state.held.get_or_insert_default();
+        } else {
+            state.go_on(&self.hub.cluster);
+        }
+        drop(state);
+        self.hub.changed();
+    }
+
     /// The next `count` facts are stored, but their confirmation is lost.
     pub fn lose_acks(&self, count: u32) {
         self.hub.state().acks_to_lose = count;

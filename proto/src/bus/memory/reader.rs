@@ -15,11 +15,13 @@ pub(in crate::bus) struct MemoryReader {
     client: MemoryClient,
     after: u64,
     created: Option<Timestamp>,
+    /// What was delivered last; if something else stands there now, the tail was lost and grew again.
+    last: Option<LogMessage>,
 }
 
 impl MemoryReader {
     pub(super) const fn new(client: MemoryClient, after: u64) -> Self {
-        Self { client, after, created: None }
+        Self { client, after, created: None, last: None }
     }
 
     pub(in crate::bus) async fn next_batch(&mut self, max: usize, wait: Duration) -> Told<Batch> {
@@ -50,11 +52,24 @@ impl MemoryReader {
         if log.last_seq < self.after {
             return Told::Refused(BusRefusal::LogRewound { after: self.after, last_seq: log.last_seq });
         }
+        if let Some(last_seq) = self.regrown() {
+            return Told::Refused(BusRefusal::LogRewound { after: self.after, last_seq });
+        }
         let messages = self.messages(max);
         if let Some(last) = messages.last() {
             self.after = last.seq;
+            self.last = Some(last.clone());
         }
         Told::Done(Batch { messages, log: LogState { last_seq: log.last_seq.max(self.after), ..log } })
+    }
+
+    /// The last position that can be the same as before, where what was delivered last is not.
+    fn regrown(&self) -> Option<u64> {
+        let last = self.last.as_ref()?;
+        let state = self.client.hub().state();
+        let messages = &state.log.as_ref()?.messages;
+        let place = messages.binary_search_by_key(&last.seq, |message| message.seq).ok()?;
+        (messages[place] != *last).then_some(last.seq - 1)
     }
 
     fn messages(&self, max: usize) -> Vec<LogMessage> {

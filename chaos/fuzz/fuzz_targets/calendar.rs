@@ -1,0 +1,4 @@
+//! The fuzzer's way to the target `calendar`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz_targets::run("calendar", bytes));

@@ -1,0 +1,4 @@
+//! The fuzzer's way to the target `driver`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| landfall_fuzz_targets::run("driver", bytes));

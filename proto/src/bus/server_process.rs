@@ -1,0 +1,182 @@
+//! A nats-server of one's own, for tests and trials: on loopback, on ports that the system gives to nobody else, alone or in a cluster.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::server_config::{ServerConfig, render};
+use super::server_ports::free_port;
+
+/// Between two looks whether a server greets.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Looks before it counts as not started: twenty seconds at least.
+const LOOKS_MAX: usize = 2000;
+
+/// Longest greeting that is read, in bytes.
+const GREETING_BYTES_MAX: u64 = 64 * 1024;
+
+/// One server, and the files it runs with. Keeps its ports and its store from one life to the next; killed when dropped.
+#[derive(Debug)]
+pub struct ServerProcess {
+    program: PathBuf,
+    folder: PathBuf,
+    name: String,
+    port: u16,
+    /// The whole configuration file; change it before a start to go beyond what [`ServerConfig`] knows.
+    pub config: String,
+    /// Where the server's own log goes, lives one after the other.
+    pub log: PathBuf,
+    child: Option<Child>,
+}
+
+impl ServerProcess {
+    /// A server that has not started. `folder` gets its configuration and its log; port and name of `config` are replaced
+    /// by ones of its own.
+    pub fn new(program: &Path, folder: &Path, config: &ServerConfig) -> io::Result<Self> {
+        let port = free_port()?;
+        let name = format!("{}-{port}", config.server_name);
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let config = render(&ServerConfig { server_name: name.clone(), listen, ..config.clone() });
+        let (folder, log) = (folder.to_owned(), folder.join("server.log"));
+        Ok(Self { program: program.to_owned(), folder, name, port, config, log, child: None })
+    }
+
+    /// Servers that find one another, each with a folder and a store of its own below `folder`.
+    pub fn cluster(program: &Path, folder: &Path, config: &ServerConfig, count: usize) -> io::Result<Vec<Self>> {
+        let routes = (0..count).map(|_| free_port()).collect::<io::Result<Vec<u16>>>()?;
+        let addresses: Vec<String> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let one = |(index, route): (usize, &u16)| {
+            let folder = folder.join(format!("server-{}", index + 1));
+            let config = ServerConfig { store_dir: folder.join("store"), ..config.clone() };
+            let mut server = Self::new(program, &folder, &config)?;
+            let routes = addresses.join(", ");
+            let block = format!("cluster {{ name: \"own\", listen: \"127.0.0.1:{route}\", routes: [ {routes} ] }}");
+            writeln!(server.config, "{block}").expect("writing to a String cannot fail");
+            Ok(server)
+        };
+        routes.iter().enumerate().map(one).collect()
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Starts it without waiting; see [`ServerProcess::wait`]. One that runs is left as it is.
+    pub fn spawn(&mut self) -> io::Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        let file = self.folder.join("nats.conf");
+        fs::write(&file, &self.config)?;
+        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().map_err(|error| {
+            let program = self.program.display();
+            io::Error::new(
+                error.kind(),
+                format!("{program} cannot be started: {error}; run deploy/test.sh, which fetches one"),
+            )
+        })?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it greets its clients. A server that ended instead is an error with the end of its log.
+    pub fn wait(&mut self) -> io::Result<()> {
+        for _ in 0..LOOKS_MAX {
+            if self.greets() {
+                return Ok(());
+            }
+            if self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+                return Err(io::Error::other(format!("{} has ended: {}", self.name, tail(&self.log))));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Err(io::Error::other(format!("{} does not greet: {}", self.name, tail(&self.log))))
+    }
+
+    pub fn start(&mut self) -> io::Result<()> {
+        self.spawn()?;
+        self.wait()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // One that has ended by itself is as dead as is wanted.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stands still, with every connection open, until it is thawed.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.signal("-STOP")
+    }
+
+    pub fn thaw(&self) -> io::Result<()> {
+        self.signal("-CONT")
+    }
+
+    /// Reads its configuration again.
+    pub fn reload(&self) -> io::Result<()> {
+        fs::write(self.folder.join("nats.conf"), &self.config)?;
+        self.signal("-HUP")
+    }
+
+    fn signal(&self, signal: &str) -> io::Result<()> {
+        let id = self.id().ok_or_else(|| io::Error::other(format!("{} does not run", self.name)))?;
+        let done = Command::new("kill").args([signal, &id.to_string()]).status()?;
+        if done.success() { Ok(()) } else { Err(io::Error::other(format!("{} takes no {signal}", self.name))) }
+    }
+
+    /// Whether this server answers on its port, and not another one that got there first.
+    fn greets(&self) -> bool {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
+        if stream.set_read_timeout(Some(Duration::from_secs(1))).is_err() {
+            return false;
+        }
+        let mut greeting = String::new();
+        let read = BufReader::new(stream.take(GREETING_BYTES_MAX)).read_line(&mut greeting);
+        read.is_ok() && greeting.contains(&format!("\"server_name\":\"{}\"", self.name))
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The program that a variable names, else `nats-server` on PATH where `or_on_path` allows that; the error says what to do.
+pub fn server_program(variable: &str, or_on_path: bool) -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let folders = std::env::var_os("PATH").filter(|_| or_on_path).unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join("nats-server")).find(|path| path.is_file());
+    found.ok_or_else(|| format!("{variable} names no nats-server: run deploy/test.sh, which fetches one and sets it"))
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
