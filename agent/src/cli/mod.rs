@@ -103,6 +103,8 @@ fn engine() -> anyhow::Result<Engine> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // What blocks says so and gets a thread of its own, so one worker is enough. A second one would mostly be woken in
+    // vain, and that is up to a fifth of the processor time of an idle agent.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("the program's threads cannot be started")
 }

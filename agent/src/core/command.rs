@@ -9,7 +9,7 @@ use landfall_proto::time::Timestamp;
 use super::epoch::Fence;
 use super::limits::has_room;
 use super::memory::Change;
-use super::start::begin;
+use super::start::{begin, was_missed};
 use super::step::{Agent, Ask, Effect, Step, Ticket, WitnessTask};
 
 /// Obeys or refuses a command whose signature fits.
@@ -97,13 +97,11 @@ fn start(agent: &mut Agent, now: Timestamp, ticket: Ticket, wish: Wish, out: &mu
     if agent.memory.journal.knows(run) {
         return out.effects.push(Effect::Answer(ticket, Answer::Accepted));
     }
-    let Some(entry) = agent.catalog.plans.get(&wish.routine) else {
+    let Some(entry) = agent.catalog.plans.get(&wish.routine).cloned() else {
         let message = no_plan(agent, &wish.routine);
         return refuse(ticket, Refused::NoPlan, message, out);
     };
-    if let Some(message) = too_busy(agent, &wish) {
-        return refuse(ticket, Refused::Busy, message, out);
-    }
+    let busy = too_busy(agent, &wish);
     let about = RunAbout {
         run,
         round: wish.round,
@@ -114,7 +112,12 @@ fn start(agent: &mut Agent, now: Timestamp, ticket: Ticket, wish: Wish, out: &mu
         plan_hash: entry.plan.hash(),
         repository: entry.repository(&agent.memory.repositories).cloned(),
     };
-    let entry = entry.clone();
+    if was_missed(agent, now, &about, out) {
+        return out.effects.push(Effect::Answer(ticket, Answer::AlreadyDone));
+    }
+    if let Some(message) = busy {
+        return refuse(ticket, Refused::Busy, message, out);
+    }
     begin(agent, now, about, entry, 1, now, out);
     out.effects.push(Effect::Answer(ticket, Answer::Accepted));
 }

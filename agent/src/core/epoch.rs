@@ -20,6 +20,12 @@ impl Fence {
         }
     }
 
+    /// The one of the two that has seen the later leader.
+    pub fn or_higher(self, other: Self) -> Self {
+        let is_higher = other.epoch > self.epoch || (other.epoch == self.epoch && self.holder.is_none());
+        if is_higher { other } else { self }
+    }
+
     /// Remembers an admitted epoch; `true` where that says more than was known.
     pub fn raise(&mut self, epoch: Epoch, holder: &Holder) -> bool {
         let news = epoch > self.epoch || self.holder.is_none();
@@ -49,6 +55,16 @@ mod tests {
         assert!(!fence.admits(epoch, &holder("b")));
         assert!(!fence.admits(Epoch { era: 0, term: 2 }, &holder("a")));
         assert!(fence.admits(Epoch { era: 1, term: 0 }, &holder("b")));
+    }
+
+    #[test]
+    fn of_two_fences_the_higher_one_counts() {
+        let fence = |term, name: Option<&str>| Fence { epoch: Epoch { era: 0, term }, holder: name.map(holder) };
+        let cases = [(fence(3, Some("a")), fence(2, Some("b"))), (fence(0, Some("a")), Fence::default())];
+        for (higher, lower) in cases {
+            assert_eq!(higher.clone().or_higher(lower.clone()), higher);
+            assert_eq!(lower.or_higher(higher.clone()), higher);
+        }
     }
 
     proptest! {

@@ -24,6 +24,9 @@ pub struct RoutineMemory {
     /// Every slot up to here is decided: run, skipped, missed, or left to the leader.
     #[serde(default)]
     pub considered: Option<Timestamp>,
+    /// The slots that were told as missed last.
+    #[serde(default)]
+    pub missed: Option<Span>,
     /// The last good backups, oldest first; [`HISTORY_MAX`] at most.
     #[serde(default)]
     pub history: Vec<Sample>,
@@ -36,6 +39,13 @@ pub struct RoutineMemory {
     /// A check that is due after a good backup.
     #[serde(default)]
     pub follow_up: Option<FollowUp>,
+}
+
+/// Slots of one plan, from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub first: Timestamp,
+    pub last: Timestamp,
 }
 
 /// Figures of one good backup.

@@ -64,7 +64,7 @@ pub struct TurnAsk<'a> {
 }
 
 /// How long after its start an agent gives the first beacon time to arrive.
-const FIRST_BEACON_WITHIN: Duration = Duration::from_ms(5 * BEACON_INTERVAL.as_ms());
+const FIRST_BEACON_WITHIN: Duration = Duration::from_ms(10 * BEACON_INTERVAL.as_ms());
 
 /// A beacon heard later than the clock says was heard before the clock was set back.
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
@@ -118,9 +118,15 @@ impl Leader {
         Some(after(heard_at, patience)).filter(|until| now < *until)
     }
 
-    /// The last sign of a leader, or when the agent began to wait for one.
-    pub fn last_sign(&self) -> Timestamp {
-        self.heard_at.unwrap_or(self.listening_since)
+    /// The last sign of a leader, or when the agent began to wait for one. A sign from ahead of the clock came before the
+    /// clock was set back; it counts from now on, or silence would last as long as the clock was wrong.
+    pub fn last_sign(&mut self, now: Timestamp) -> Timestamp {
+        let sign = self.heard_at.unwrap_or(self.listening_since);
+        if sign <= after(now, CLOCK_SLACK) {
+            return sign;
+        }
+        *self = Self { listening_since: now, heard_at: None, ..self.clone() };
+        now
     }
 }
 

@@ -7,7 +7,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 
 use super::catalog::CatalogEntry;
 use super::limits::has_room;
-use super::memory::Change;
+use super::memory::{Change, Span};
 use super::runs::{Ended, Record};
 use super::schedule::{Missed, Turn, TurnAsk, due, turn};
 use super::step::{Agent, Alarm, Effect, Live, Start, Step};
@@ -16,7 +16,7 @@ use super::step::{Agent, Alarm, Effect, Live, Start, Step};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) slot: Timestamp,
-    /// Whether it waits for the leader, who then answers for it.
+    /// Whether it waits for the leader to give the turn.
     pub(super) for_leader: bool,
 }
 
@@ -91,6 +91,13 @@ pub(super) fn begin(
         history: memory.history,
         data_part,
     })));
+}
+
+impl Unstarted {
+    fn missed(about: RunAbout, now: Timestamp, message: &str) -> Self {
+        let (outcome, reason) = (Outcome::Skipped, Reason::Missed);
+        Self { about, attempt: 0, begun_at: now, outcome, reason, message: message.to_owned() }
+    }
 }
 
 fn end_unstarted(agent: &mut Agent, now: Timestamp, unstarted: Unstarted, out: &mut Step) {
@@ -178,6 +185,11 @@ fn about(agent: &Agent, entry: &CatalogEntry, round: RoundId, slot: Option<Times
     }
 }
 
+fn about_slot(agent: &Agent, entry: &CatalogEntry, slot: Timestamp) -> RunAbout {
+    let round = RoundId::of_slot(&agent.rules.cluster, &entry.plan.name, slot);
+    about(agent, entry, round, Some(slot), TaskKind::Backup)
+}
+
 /// Decides on the slots of one plan that have come, one way or the other.
 fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut Step) {
     let Some(entry) = agent.catalog.plans.get(routine).cloned() else { return };
@@ -192,8 +204,7 @@ fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut 
         && waiting.for_leader
         && schedule.calendar.next_after(waiting.slot, &entry.zone).is_some_and(|next| next <= now)
     {
-        // The leader holds the older slot in its queue and answers for it.
-        settle(agent, routine, waiting.slot, out);
+        give_up(agent, now, &entry, waiting.slot, out);
         considered = waiting.slot;
     }
     if let Some(due) = due(&schedule.calendar, &entry.zone, considered, now) {
@@ -205,6 +216,31 @@ fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut 
     wake_at_next(&entry, now, out);
 }
 
+/// Ends the wait for a leader's turn, because the next slot has come. What stands in the queue of a leader that lives is the
+/// leader's to answer for; anything else ends here, and under its run's id, so that a turn that comes too late finds it ended.
+fn give_up(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timestamp, out: &mut Step) {
+    settle(agent, &entry.plan.name, slot, out);
+    let about = about_slot(agent, entry, slot);
+    let is_led = agent.leader.fresh_until(now, agent.rules.leader_patience).is_some();
+    if !agent.memory.journal.knows(about.run) && !(is_led && agent.leader.queued.contains(&about.run)) {
+        let message = "No leader gave the turn before the next slot came; the run of that slot stands for both.";
+        end_unstarted(agent, now, Unstarted::missed(about, now, message), out);
+    }
+}
+
+/// Ends a run that the leader wants started though its slot has been told as missed: the two have crossed on the way. True
+/// where it was one.
+pub(super) fn was_missed(agent: &mut Agent, now: Timestamp, about: &RunAbout, out: &mut Step) -> bool {
+    let span = agent.memory.routines.get(&about.routine).and_then(|memory| memory.missed);
+    let is_missed = about.task == TaskKind::Backup
+        && about.slot.zip(span).is_some_and(|(slot, span)| (span.first..=span.last).contains(&slot));
+    if is_missed {
+        let message = "The slot had been told as missed before the leader gave the turn.";
+        end_unstarted(agent, now, Unstarted::missed(about.clone(), now, message), out);
+    }
+    is_missed
+}
+
 fn wake_at_next(entry: &CatalogEntry, now: Timestamp, out: &mut Step) {
     let next = entry.plan.schedule.as_ref().and_then(|schedule| schedule.calendar.next_after(now, &entry.zone));
     if let Some(next) = next {
@@ -214,8 +250,7 @@ fn wake_at_next(entry: &CatalogEntry, now: Timestamp, out: &mut Step) {
 
 fn decide(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timestamp, catch_up: bool, out: &mut Step) {
     let routine = &entry.plan.name;
-    let round = RoundId::of_slot(&agent.rules.cluster, routine, slot);
-    let about = about(agent, entry, round, Some(slot), TaskKind::Backup);
+    let about = about_slot(agent, entry, slot);
     if agent.memory.journal.knows(about.run) {
         return settle(agent, routine, slot, out);
     }
@@ -256,8 +291,11 @@ fn overlaps(agent: &Agent, routine: &RoutineName) -> bool {
 }
 
 fn miss(agent: &mut Agent, routine: &RoutineName, missed: Missed, out: &mut Step) {
-    settle(agent, routine, missed.last, out);
     let Missed { first, last, count } = missed;
+    let mut memory = agent.routine(routine);
+    memory.missed = Some(Span { first, last });
+    agent.change(Change::Routine(routine.clone(), memory), out);
+    settle(agent, routine, last, out);
     out.fact(SlotMissed { routine: routine.clone(), first, last, count });
 }
 

@@ -335,7 +335,7 @@ fn synchronise(agent: &mut Agent, now: Timestamp, sync: Sync, out: &mut Step) {
     if let Some(from) = sync.resend_from {
         out.effects.push(Effect::Resend { from });
     }
-    if sync.announce && agent.announced_at.is_none_or(|at| now >= after(at, ANNOUNCE_AGAIN_AFTER)) {
+    if sync.announce && agent.announced_at.is_none_or(|at| now >= after(at, ANNOUNCE_AGAIN_AFTER) || now < at) {
         agent.announced = None;
     }
 }
@@ -357,7 +357,7 @@ fn cry_out_for_a_leader(agent: &mut Agent, now: Timestamp, out: &mut Step) {
     if !agent.rules.has_bus || agent.silence_cried {
         return;
     }
-    let since = agent.leader.last_sign();
+    let since = agent.leader.last_sign(now);
     let at = after(since, agent.rules.coordinator_silence);
     if now >= at {
         agent.silence_cried = true;

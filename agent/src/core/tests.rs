@@ -130,6 +130,7 @@ impl World {
             epoch: Epoch::default(),
             incarnation: Incarnation(Uuid::nil()),
             durable_below: 0,
+            last_halves: Vec::new(),
             resend_from: None,
             queued,
             announce: false,
@@ -281,6 +282,71 @@ fn a_run_in_the_leaders_queue_is_left_to_the_leader_while_it_lives() {
     assert!(world.starts().is_empty());
     world.go(after(world.now, Duration::from_secs(60)));
     assert_eq!(world.starts().len(), 1, "the leader fell silent");
+}
+
+/// Lets time pass with a leader that is heard but gives no turn.
+fn led(world: &mut World, until: &str) {
+    while world.now < at(until) {
+        world.go(after(world.now, Duration::from_secs(30)));
+        world.beacon();
+    }
+}
+
+#[test]
+fn a_slot_that_no_leader_gave_a_turn_ends_as_missed_when_the_next_one_comes() {
+    let plans = [plan_text("db", "*:00", "") + "[deadlines]\nstart_within = \"3h\"\n"];
+    let mut world = World::new("2026-11-20T01:59:50Z", true, &plans);
+    world.beacon();
+    world.sync(Vec::new());
+    led(&mut world, "2026-11-20T02:59:00Z");
+    assert!(world.starts().is_empty() && world.finished().is_empty(), "it waits for its turn");
+    led(&mut world, "2026-11-20T03:00:30Z");
+    assert_eq!(world.finished(), [(Outcome::Skipped, Reason::Missed)]);
+    let late = world.start_of("db", "2026-11-20T02:00:00Z");
+    assert_eq!(world.command(1, "main", late), Answer::AlreadyDone, "a turn that comes too late finds it ended");
+    assert!(world.starts().is_empty() && world.missed().is_empty());
+    let turn = world.start_of("db", "2026-11-20T03:00:00Z");
+    assert_eq!(world.command(1, "main", turn), Answer::Accepted);
+    assert_eq!(world.starts().len(), 1);
+}
+
+#[test]
+fn a_slot_in_the_queue_of_a_living_leader_is_the_leaders_to_end() {
+    let plans = [plan_text("db", "*:00", "") + "[deadlines]\nstart_within = \"3h\"\n"];
+    let mut world = World::new("2026-11-20T01:59:50Z", true, &plans);
+    let turn = world.start_of("db", "2026-11-20T02:00:00Z");
+    let Action::Start { run, .. } = turn else { unreachable!() };
+    world.beacon();
+    world.sync(vec![run]);
+    led(&mut world, "2026-11-20T03:10:00Z");
+    assert!(world.finished().is_empty() && world.missed().is_empty());
+    assert_eq!(world.command(0, "main", turn), Answer::Accepted);
+    // The machine sleeps, and the leader's queue of long ago says nothing any more.
+    let next = world.start_of("db", "2026-11-20T04:00:00Z");
+    let Action::Start { run, .. } = next else { unreachable!() };
+    world.end_all();
+    led(&mut world, "2026-11-20T04:01:00Z");
+    world.sync(vec![run]);
+    world.now = at("2026-11-20T07:10:00Z");
+    world.input(Input::Woke);
+    assert_eq!(world.finished().last(), Some(&(Outcome::Skipped, Reason::Missed)));
+    assert_eq!(world.missed(), [("2026-11-20T05:00:00Z".to_owned(), "2026-11-20T06:00:00Z".to_owned(), 2)]);
+    assert_eq!(world.starts().len(), 2, "one run for all of them");
+}
+
+#[test]
+fn a_turn_that_crosses_the_word_that_its_slot_was_missed_starts_nothing() {
+    let plans = [plan_text("db", "*:00", "")];
+    let mut world = World::new("2026-11-20T00:30:00Z", true, &plans);
+    world.now = at("2026-11-20T03:20:00Z");
+    world.input(Input::Woke);
+    assert_eq!((world.missed().len(), world.starts().len()), (1, 1));
+    world.end_all();
+    let crossed = world.start_of("db", "2026-11-20T02:00:00Z");
+    assert_eq!(world.command(1, "main", crossed.clone()), Answer::AlreadyDone);
+    assert_eq!(world.command(1, "main", crossed), Answer::AlreadyDone);
+    assert_eq!(world.starts().len(), 1);
+    assert_eq!(world.finished().iter().filter(|end| **end == (Outcome::Skipped, Reason::Missed)).count(), 1);
 }
 
 #[test]
@@ -535,7 +601,15 @@ fn plans_are_announced_when_they_differ_or_when_the_leader_asks() {
     assert_eq!(announced(&world), 2);
     let asks = |world: &World| {
         let (epoch, incarnation) = (Epoch::default(), Incarnation(Uuid::nil()));
-        let sync = Sync { epoch, incarnation, durable_below: 0, resend_from: None, queued: Vec::new(), announce: true };
+        let sync = Sync {
+            epoch,
+            incarnation,
+            durable_below: 0,
+            last_halves: Vec::new(),
+            resend_from: None,
+            queued: Vec::new(),
+            announce: true,
+        };
         (world.now, Input::Synced(sync))
     };
     for _ in 0..40 {
@@ -563,6 +637,30 @@ fn a_silent_coordinator_is_cried_out_once() {
     world.beacon();
     world.go_to("2026-11-20T09:30:00Z");
     assert_eq!(cries(&world), 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_silences_neither_the_alarm_nor_the_announcement() {
+    let mut world = World::new("2026-11-20T01:30:00Z", true, &[plan_text("db", "02:00", "")]);
+    world.beacon();
+    world.now = at("2025-11-20T01:30:00Z");
+    world.input(Input::Woke);
+    world.go_to("2025-11-20T01:50:00Z");
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Alarm(Alarm::NoLeader { .. }))));
+    let announced =
+        |world: &World| world.facts.iter().filter(|fact| matches!(fact, AgentFact::PlansAnnounced(_))).count();
+    let before = announced(&world);
+    let sync = Sync {
+        epoch: Epoch::default(),
+        incarnation: Incarnation(Uuid::nil()),
+        durable_below: 0,
+        last_halves: Vec::new(),
+        resend_from: None,
+        queued: Vec::new(),
+        announce: true,
+    };
+    world.input(Input::Synced(sync));
+    assert_eq!(announced(&world), before + 1);
 }
 
 #[derive(Debug, Clone)]

@@ -19,16 +19,17 @@ use super::beat::{Standing, beat};
 use super::bus::{Port, hear_beacons, hear_syncs, serve_commands};
 use super::clock;
 use super::door;
+use super::fence::FenceFile;
 use super::outbox::{Nudge, pump};
 use super::plans::Folders;
-use super::process::{Leftover, end_leftover};
+use super::process::{Leftover, end_leftover, end_strays};
 use super::receipt::{Receipt, Runs, Trace};
 use super::reserve::Reserve;
 use super::shell::{INPUTS_MAX, Inputs, Shell};
 use super::spool::{Spool, SpoolError};
 use super::watching::watch_plans;
 use crate::config::{Config, ConfigError};
-use crate::core::{Agent, Found, Input, PauseRules};
+use crate::core::{Agent, Found, Input, Inspections, PauseRules};
 use crate::runner::Engine;
 
 /// News that wait for a slow visitor.
@@ -80,9 +81,8 @@ impl Shell {
         fs::create_dir_all(&config.state_dir).map_err(state)?;
         let lock = lock(&config)?;
         let runs = Runs::new(config.state_dir.join("runs")).map_err(state)?;
-        runs.prune().map_err(state)?;
         let traces = runs.traces().map_err(state)?;
-        let opened =
+        let mut opened =
             Spool::open(&config.state_dir.join("spool.v1"), &config.node, clock::draw_incarnation(), clock::now())?;
         if let Some(aside) = &opened.quarantined {
             tracing::error!(
@@ -95,6 +95,8 @@ impl Shell {
             (true, true) => StartCause::First,
             (true, false) => StartCause::Rebuilt,
         };
+        let fence = FenceFile::new(&config.state_dir);
+        opened.memory.fence = fence.joined(opened.memory.fence);
         let mut rules = crate::core::Rules { has_bus: bus.is_some(), ..config.rules() };
         if let Mode::Alone { .. } = mode {
             rules = crate::core::Rules { has_bus: false, keeps_schedule: false, pause: PauseRules::default(), ..rules };
@@ -106,6 +108,7 @@ impl Shell {
             shell.began(cause).await;
         }
         shell.take_up(traces, mode).await;
+        shell.inspect_at_boot();
         shell.open_up(bus, mode).await?;
         Ok(shell)
     }
@@ -122,6 +125,8 @@ impl Shell {
             agent,
             spool: Arc::new(spool),
             runs: Arc::new(runs),
+            fence: FenceFile::new(&config.state_dir),
+            inspections: Inspections::default(),
             reserve: Reserve::new(&config.state_dir),
             engine: Arc::new(engine),
             siren,
@@ -141,12 +146,14 @@ impl Shell {
             ends_when_idle: false,
             has_worked: false,
             wake_at: None,
+            begun: tokio::time::Instant::now(),
             _lock: lock,
         }
     }
 
     /// Ends what still runs from an earlier life, and tells the core of ends and interruptions that it does not know.
     async fn take_up(&mut self, traces: Vec<Trace>, mode: &Mode) {
+        self.end_strays(&traces).await;
         let mut seen: BTreeSet<RunId> = BTreeSet::new();
         for trace in traces {
             let found = match trace {
@@ -179,6 +186,24 @@ impl Shell {
             .collect();
         for found in begun {
             self.find(found, mode).await;
+        }
+    }
+
+    /// Ends what works for any known run. A tool that was started a moment before the agent died is noted nowhere, but it
+    /// carries its run's name; and while it has not come to carry it, it holds the state directory's lock.
+    async fn end_strays(&self, traces: &[Trace]) {
+        let of_traces = traces.iter().map(|trace| match trace {
+            Trace::Ended(receipt) => receipt.about.run,
+            Trace::Interrupted { intent, .. } => intent.about.run,
+        });
+        let of_journal = self.agent.memory().journal.iter().map(|(run, _)| run);
+        let runs = of_traces.chain(of_journal).collect();
+        for (run, leftover) in end_strays(&self.config.state_dir.join("cache"), &runs, LEFTOVER_GRACE).await {
+            match leftover {
+                Leftover::Gone => {}
+                Leftover::Ended => tracing::warn!(%run, "a process of an earlier life was ended"),
+                Leftover::Remains => tracing::error!(%run, "a process of an earlier life cannot be ended"),
+            }
         }
     }
 
@@ -243,3 +268,6 @@ fn lock(config: &Config) -> Result<File, BootError> {
         Err(TryLockError::Error(source)) => Err(state(source)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,10 @@ use landfall_proto::subject::{Subject, Topic};
 use tokio::sync::Notify;
 
 use super::spool::Spool;
+use crate::core::{Onward, Pump, Told3};
 
 /// How long the pump sleeps when nobody wakes it.
 const NAP: Duration = Duration::from_secs(5);
-
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Wakes the pump, or sends it back.
 #[derive(Debug, Clone)]
@@ -44,12 +42,12 @@ impl Nudge {
 pub(super) async fn pump(bus: Bus, spool: Arc<Spool>, nudge: Nudge) {
     let landfall_proto::subject::Role::Agent(node) = bus.role().clone() else { return };
     let subject = Subject::new(bus.cluster(), Topic::NodeFact(node));
-    let mut next = 0;
-    let mut pause = PAUSE_MIN;
+    let mut state = Pump::new();
     let mut complaint: Option<BusRefusal> = None;
     loop {
-        next = next.min(nudge.back_to.swap(u64::MAX, Ordering::SeqCst));
-        let facts = match tokio::task::block_in_place(|| spool.facts_from(next, PUBLISH_WINDOW)) {
+        state.go_back(nudge.back_to.swap(u64::MAX, Ordering::SeqCst));
+        let from = state.begin();
+        let facts = match tokio::task::block_in_place(|| spool.facts_from(from, PUBLISH_WINDOW)) {
             Ok(facts) => facts,
             Err(error) => {
                 tracing::error!("the spool cannot be read: {error}");
@@ -61,25 +59,30 @@ pub(super) async fn pump(bus: Bus, spool: Arc<Spool>, nudge: Nudge) {
             continue;
         }
         let told = bus.publish_facts(&subject, &facts).await;
-        let done = told.iter().take_while(|told| told.is_done()).count();
-        if let Some(last) = done.checked_sub(1).and_then(|index| facts.get(index)) {
-            next = last.seq + 1;
-            pause = PAUSE_MIN;
+        let results: Vec<(u64, Told3)> =
+            facts.iter().zip(&told).map(|(fact, told)| (fact.seq, without_reason(told))).collect();
+        let onward = state.settle(&results);
+        if told.first().is_some_and(Told::is_done) {
             complaint = None;
         }
-        if done == facts.len() {
-            continue;
-        }
-        if let Some(Told::Refused(refusal)) = told.into_iter().nth(done)
+        let Onward::Pause { pause, is_stuck } = onward else { continue };
+        if let Some(Told::Refused(refusal)) = told.into_iter().find(|told| !told.is_done())
             && complaint.as_ref() != Some(&refusal)
         {
             let problem = refusal.problem();
             tracing::warn!("the log takes no facts: {}; {}; {}", problem.what, problem.why, problem.fix);
             complaint = Some(refusal);
         }
-        if !bus.wait_up(pause).await || done == 0 {
-            tokio::time::sleep(pause).await;
+        if !bus.wait_up(pause.as_std()).await || is_stuck {
+            tokio::time::sleep(pause.as_std()).await;
         }
-        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+const fn without_reason<T>(told: &Told<T>) -> Told3 {
+    match told {
+        Told::Done(_) => Told3::Done,
+        Told::Refused(_) => Told3::Refused,
+        Told::Unknown => Told3::Unknown,
     }
 }

@@ -38,11 +38,12 @@ impl Shell {
         self.work.spawn(running.go());
     }
 
-    pub(super) fn record(&self, about: RunAbout, attempt: u32, report: RunReport) {
+    pub(super) fn record(&mut self, about: RunAbout, attempt: u32, report: RunReport) {
         let written =
             tokio::task::block_in_place(|| running::record(&self.runs, about.clone(), attempt, report.clone()));
         if let Err(error) = written {
             tracing::error!(run = %about.run, "the receipt cannot be written: {error}");
+            self.inspections.owes(self.uptime());
         }
         let _ = self.news.send(News::Ended { about, report: Box::new(report) });
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use landfall_proto::fact::agent::RunAbout;
 use landfall_proto::id::RunId;
@@ -12,7 +12,9 @@ use landfall_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::process::ProcessMark;
+use super::sealed::{self, read_json, write_whole};
 use super::store::sync_directory;
+use crate::core::FolderSeen;
 
 /// Written before anything is started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,18 +71,10 @@ pub const LOG_BYTES_MAX: u64 = 4 << 20;
 /// Longest piece of a log that is read at once, in bytes.
 pub const PIECE_BYTES_MAX: usize = 64 * 1024 - 2048;
 
-/// Directories of ended runs that are kept; older ones are removed.
-const DIRECTORIES_MAX: usize = 500;
+/// In front of the name of a directory that is being removed: half of one must not be taken for a run.
+const REMOVED: &str = "removed-";
 
 const FULL: &str = "(the log is full; what follows is not kept)\n";
-
-#[derive(Serialize, Deserialize)]
-struct Sealed<T> {
-    #[serde(flatten)]
-    content: T,
-    /// BLAKE3 of the content as compact JSON.
-    hash: String,
-}
 
 impl Runs {
     pub fn new(root: PathBuf) -> io::Result<Self> {
@@ -105,8 +99,7 @@ impl Runs {
     pub fn conclude(&self, receipt: &Receipt) -> io::Result<()> {
         let directory = self.directory(receipt.about.run);
         fs::create_dir_all(&directory)?;
-        let sealed = Sealed { hash: hash(receipt)?, content: receipt };
-        write_whole(&directory, "receipt.json", &serde_json::to_vec_pretty(&sealed)?)?;
+        sealed::write(&directory, "receipt.json", receipt)?;
         sync_directory(&self.root)
     }
 
@@ -124,9 +117,8 @@ impl Runs {
 
     /// The receipt of a run; `None` where there is none that can be believed.
     pub fn receipt(&self, run: RunId) -> Option<Receipt> {
-        let sealed: Sealed<Receipt> = read_json(&self.directory(run).join("receipt.json"))?;
-        let is_whole = hash(&sealed.content).is_ok_and(|hash| hash == sealed.hash) && sealed.content.about.run == run;
-        is_whole.then_some(sealed.content)
+        let receipt: Receipt = sealed::open(&fs::read(self.directory(run).join("receipt.json")).ok()?)?;
+        (receipt.about.run == run).then_some(receipt)
     }
 
     pub fn intent(&self, run: RunId) -> Option<Intent> {
@@ -184,21 +176,25 @@ impl Runs {
         Ok(Some(LogPiece { text, next_offset, is_end: next_offset >= length }))
     }
 
-    /// Removes the directories of ended runs beyond the newest [`DIRECTORIES_MAX`].
-    pub fn prune(&self) -> io::Result<usize> {
-        let mut ended: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
-        for run in self.ids()? {
-            let directory = self.directory(run);
-            if let Ok(receipt) = fs::metadata(directory.join("receipt.json")) {
-                ended.push((receipt.modified()?, directory));
+    /// Every run's directory, and when its receipt was written. Finishes removals that were interrupted.
+    pub fn folders(&self) -> io::Result<Vec<FolderSeen>> {
+        for entry in fs::read_dir(&self.root)?.filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+                fs::remove_dir_all(entry.path())?;
             }
         }
-        ended.sort();
-        let surplus = ended.len().saturating_sub(DIRECTORIES_MAX);
-        for (_, directory) in ended.into_iter().take(surplus) {
-            fs::remove_dir_all(directory)?;
-        }
-        Ok(surplus)
+        let written = |run: RunId| {
+            let modified = fs::metadata(self.directory(run).join("receipt.json")).ok()?.modified().ok()?;
+            Some(Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH))
+        };
+        Ok(self.ids()?.into_iter().map(|run| FolderSeen { run, receipt_at: written(run) }).collect())
+    }
+
+    /// Removes a run's directory, at once and as a whole for whoever looks.
+    pub fn remove(&self, run: RunId) -> io::Result<()> {
+        let aside = self.root.join(format!("{REMOVED}{run}"));
+        fs::rename(self.directory(run), &aside)?;
+        fs::remove_dir_all(aside)
     }
 
     fn ids(&self) -> io::Result<Vec<RunId>> {
@@ -229,22 +225,6 @@ fn whole_characters(bytes: &[u8]) -> usize {
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
         Err(_) => bytes.len(),
     }
-}
-
-fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(directory.join(name)).map_err(|error| error.error)?;
-    sync_directory(directory)
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-fn hash<T: Serialize>(content: &T) -> io::Result<String> {
-    Ok(blake3::hash(&serde_json::to_vec(content)?).to_hex()[..32].to_owned())
 }
 
 #[cfg(test)]
@@ -345,5 +325,23 @@ mod tests {
         }
         assert!(text.ends_with(FULL));
         assert_eq!(text.lines().count(), offsets.len());
+    }
+
+    #[test]
+    fn a_removal_that_was_interrupted_is_not_taken_for_a_run_and_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("runs");
+        let runs = Runs::new(root.clone()).unwrap();
+        for number in 1..=3 {
+            runs.conclude(&receipt(number, 5)).unwrap();
+        }
+        let run = |number| RunId(Uuid::from_u128(number));
+        fs::rename(runs.directory(run(1)), root.join(format!("{REMOVED}{}", run(1)))).unwrap();
+        runs.remove(run(2)).unwrap();
+        assert_eq!(runs.traces().unwrap().len(), 1);
+        let folders = runs.folders().unwrap();
+        assert_eq!(folders.iter().map(|folder| folder.run).collect::<Vec<_>>(), [run(3)]);
+        assert!(folders[0].receipt_at > Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(fs::read_dir(root).unwrap().count(), 1);
     }
 }

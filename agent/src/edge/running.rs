@@ -66,6 +66,7 @@ impl Running {
             self.reserve.release();
             if let Err(error) = self.conclude(&receipt) {
                 tracing::error!(%run, "the receipt cannot be written: {error}");
+                self.inputs.send(Wake::Owed).await;
             }
         }
         self.inputs.send(Wake::Input(Input::Reported { run, report: Report::Ended(Box::new(report.clone())) })).await;

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use landfall_proto::command::{Answer, Command};
-use landfall_proto::fact::agent::{AgentStarted, StartCause};
+use landfall_proto::fact::agent::{AgentFact, AgentStarted, StartCause};
 use landfall_proto::id::RunId;
-use landfall_proto::live::Sync;
+use landfall_proto::live::{SYNC_HALVES_MAX, Sync};
 use landfall_proto::time::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::alarm::Siren;
 use super::beat::{LiveSince, Standing};
 use super::bus::Port;
+use super::fence::FenceFile;
 use super::news::News;
 use super::outbox::Nudge;
 use super::receipt::Runs;
@@ -25,7 +26,7 @@ use super::reserve::Reserve;
 use super::spool::{Spool, SpoolError};
 use super::{clock, vitals};
 use crate::config::Config;
-use crate::core::{Agent, Ask, Effect, Input, Step, Ticket, step};
+use crate::core::{Agent, Ask, Change, Effect, Input, Inspections, Step, SyncMeans, Ticket, step, sync_means};
 use crate::runner::Engine;
 
 /// Inputs that wait; whoever sends more waits too, or drops what repeats anyway.
@@ -47,6 +48,8 @@ pub(super) enum Wake {
     Command(Box<Command>, oneshot::Sender<Answer>),
     Ask(Ask, oneshot::Sender<Answer>),
     Sync(Sync),
+    /// A receipt could not be written.
+    Owed,
 }
 
 /// The way into the loop.
@@ -70,6 +73,8 @@ pub struct Shell {
     pub(super) agent: Agent,
     pub(super) spool: Arc<Spool>,
     pub(super) runs: Arc<Runs>,
+    pub(super) fence: FenceFile,
+    pub(super) inspections: Inspections,
     pub(super) reserve: Reserve,
     pub(super) engine: Arc<Engine>,
     pub(super) siren: Siren,
@@ -92,6 +97,8 @@ pub struct Shell {
     pub(super) ends_when_idle: bool,
     pub(super) has_worked: bool,
     pub(super) wake_at: Option<Timestamp>,
+    /// When the journal was opened.
+    pub(super) begun: Instant,
     /// The state directory's lock, held as long as the shell lives.
     pub(super) _lock: std::fs::File,
 }
@@ -120,6 +127,7 @@ impl Shell {
                 }
                 Some(_) = self.work.join_next() => {}
             }
+            self.inspect_when_due();
             if drain_until.is_some_and(|until| Instant::now() >= until) {
                 self.abandon().await;
                 break;
@@ -142,7 +150,8 @@ impl Shell {
             let left = Duration::try_from(at.duration_since(clock::now())).unwrap_or_default();
             now + left.min(LOOK_AGAIN)
         });
-        let next = wake.unwrap_or(now + LOOK_AGAIN);
+        let inspection = self.inspections.due_at().map(|at| self.begun + at.as_std());
+        let next = [wake, inspection].into_iter().flatten().min().unwrap_or(now + LOOK_AGAIN).min(now + LOOK_AGAIN);
         drain_until.map_or(next, |until| until.min(next))
     }
 
@@ -166,7 +175,7 @@ impl Shell {
         self.work.shutdown().await;
     }
 
-    async fn take(&mut self, wake: Wake) {
+    pub(super) async fn take(&mut self, wake: Wake) {
         match wake {
             Wake::Input(input) => self.input(input).await,
             Wake::Command(command, answer) => {
@@ -179,6 +188,7 @@ impl Shell {
                 self.input(Input::Asked(ticket, ask)).await;
             }
             Wake::Sync(sync) => self.synchronise(sync).await,
+            Wake::Owed => self.inspections.owes(self.uptime()),
         }
     }
 
@@ -192,22 +202,34 @@ impl Shell {
     /// Synchronisation for an older life of the journal says nothing about this one. Where the coordinator knows more of
     /// this journal than it holds, the disk has been set back, and its sequences must not be used again.
     async fn synchronise(&mut self, mut sync: Sync) {
-        if sync.incarnation != self.spool.incarnation() {
-            return;
-        }
-        if sync.durable_below > self.spool.next_seq() {
-            tracing::error!(
-                "the coordinator knows more of this journal than the journal holds: the disk was set back; a new life begins"
-            );
-            if let Err(error) = tokio::task::block_in_place(|| self.spool.reincarnate(clock::draw_incarnation())) {
-                tracing::error!("the new life cannot be written down: {error}");
-                return;
+        let written = tokio::task::block_in_place(|| self.spool.contents_below(sync.durable_below, SYNC_HALVES_MAX));
+        let written = written.unwrap_or_else(|error| {
+            tracing::warn!("the journal cannot be compared with what the coordinator knows of it: {}", chain(&error));
+            Vec::new()
+        });
+        match sync_means(&sync, self.spool.incarnation(), self.spool.next_seq(), &written) {
+            SyncMeans::OtherLife => return,
+            SyncMeans::Continue => {}
+            SyncMeans::SetBack => {
+                tracing::error!(
+                    "the coordinator knows facts of this journal that it did not write: the disk was set back; a new life begins"
+                );
+                let fresh = clock::draw_incarnation();
+                if let Err(error) = tokio::task::block_in_place(|| self.spool.reincarnate(fresh, self.uptime())) {
+                    tracing::error!("the new life cannot be written down: {error}");
+                    return;
+                }
+                self.nudge.back_to(0);
+                self.began(StartCause::Rebuilt).await;
+                sync = Sync { durable_below: 0, last_halves: Vec::new(), resend_from: None, ..sync };
             }
-            self.nudge.back_to(0);
-            self.began(StartCause::Rebuilt).await;
-            sync = Sync { durable_below: 0, resend_from: None, ..sync };
         }
         self.input(Input::Synced(sync)).await;
+    }
+
+    /// How long this process has had its journal open, whatever the clock on the wall says.
+    pub(super) fn uptime(&self) -> landfall_proto::time::Duration {
+        landfall_proto::time::Duration::from_ms(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Tells the mesh that this agent lives, and why its journal begins or goes on.
@@ -223,7 +245,7 @@ impl Shell {
         let Step { changes, facts, effects, wake_at } = step(&mut self.agent, now, input);
         self.wake_at = wake_at;
         if !changes.is_empty() || !facts.is_empty() {
-            while let Err(error) = tokio::task::block_in_place(|| self.spool.commit(&changes, &facts, now)) {
+            while let Err(error) = tokio::task::block_in_place(|| self.write_down(&changes, &facts, now)) {
                 tracing::error!("the journal cannot be written; nothing more is begun until it can: {}", chain(&error));
                 self.reserve.release();
                 tokio::time::sleep(WRITE_AGAIN).await;
@@ -234,11 +256,20 @@ impl Shell {
             if !facts.is_empty() {
                 self.nudge.wake();
             }
+            if facts.iter().any(|fact| matches!(fact, AgentFact::RunFinished(_))) {
+                self.inspections.ended(self.uptime());
+            }
         }
         for effect in effects {
             self.perform(effect, now);
         }
         self.stand();
+    }
+
+    /// The fence goes first: a fence of which nothing has been obeyed yet harms nobody.
+    fn write_down(&self, changes: &[Change], facts: &[AgentFact], now: Timestamp) -> Result<(), SpoolError> {
+        self.fence.keep(changes).map_err(|source| SpoolError::Fence { path: self.fence.path(), source })?;
+        self.spool.commit(changes, facts, now)
     }
 
     /// Shows the beat what there is to say.
@@ -267,8 +298,8 @@ impl Shell {
         }
     }
 
-    pub(super) fn confirm(&self, durable_below: u64, now: Timestamp) {
-        if let Err(error) = tokio::task::block_in_place(|| self.spool.confirm(durable_below, now)) {
+    pub(super) fn confirm(&self, durable_below: u64) {
+        if let Err(error) = tokio::task::block_in_place(|| self.spool.confirm(durable_below, self.uptime())) {
             tracing::warn!("confirmed facts could not be removed: {}", chain(&error));
         }
     }
@@ -285,7 +316,7 @@ impl Shell {
             Effect::Answer(ticket, answer) => self.answer(ticket, answer),
             Effect::ReadLog { ticket, run, offset } => self.read_log(ticket, run, offset),
             Effect::Witness(task) => self.witness(*task),
-            Effect::Confirm { durable_below } => self.confirm(durable_below, now),
+            Effect::Confirm { durable_below } => self.confirm(durable_below),
             Effect::Resend { from } => self.nudge.back_to(from),
             Effect::Alarm(alarm) => {
                 let siren = self.siren.clone();

@@ -4,21 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use landfall_proto::codec::{FACT_BYTES_MAX, decode, encode};
-use landfall_proto::envelope::{Envelope, Identity};
+use landfall_proto::envelope::{ContentHash, Envelope, Identity};
 use landfall_proto::fact::agent::AgentFact;
 use landfall_proto::id::{Incarnation, NodeId, RoutineName, RunId, TargetName};
-use landfall_proto::time::{Duration, Timestamp, after};
+use landfall_proto::time::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sled::Batch;
 
 use super::store::{Store, StoreError, quarantine, seal, unseal};
-use crate::core::{Change, Memory};
-
-/// Facts are kept for so long even when they are confirmed: the confirming coordinator may lose its own disk at once.
-const KEPT_AT_LEAST: Duration = Duration::from_secs(600);
-
-/// Facts that are kept while nobody confirms; beyond it only what ends or begins something is still written.
-const OUTBOX_MAX: u64 = 100_000;
+use crate::core::{Aging, Change, Memory, is_dropped};
 
 /// Longest stored value, in bytes; longer ones would become files of their own in the database.
 const VALUE_BYTES_MAX: usize = FACT_BYTES_MAX;
@@ -41,6 +35,8 @@ pub enum SpoolError {
     OtherNode { found: NodeId, wanted: NodeId },
     #[error("the database could not be opened again after an error")]
     Closed,
+    #[error("the fence {path} cannot be written")]
+    Fence { path: PathBuf, source: std::io::Error },
     #[error("the broken database {path} cannot be moved aside")]
     Quarantine { path: PathBuf, source: std::io::Error },
 }
@@ -70,6 +66,7 @@ struct Inner {
     store: Option<Store>,
     head: Head,
     outbox_len: u64,
+    aging: Aging,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +105,12 @@ impl Spool {
         let spool = Self {
             path: path.to_owned(),
             node: node.clone(),
-            inner: Mutex::new(Inner { store: Some(store), head, outbox_len }),
+            inner: Mutex::new(Inner {
+                store: Some(store),
+                aging: Aging::new(Duration::from_ms(0), head.next_seq),
+                head,
+                outbox_len,
+            }),
         };
         if is_fresh {
             spool.commit(&[], &[], Timestamp::UNIX_EPOCH)?;
@@ -126,7 +128,7 @@ impl Spool {
         let mut head = inner.head.clone();
         let mut added = 0;
         for fact in facts {
-            if inner.outbox_len + added >= OUTBOX_MAX && is_coalescable(fact) {
+            if is_dropped(fact, inner.outbox_len + added) {
                 continue;
             }
             let envelope = envelope(&head, fact, now);
@@ -153,17 +155,15 @@ impl Spool {
         Ok(facts)
     }
 
-    /// Deletes facts below `durable_below` that are old enough; returns how many.
-    pub fn confirm(&self, durable_below: u64, now: Timestamp) -> Result<u64, SpoolError> {
+    /// Deletes facts below `durable_below` that are old enough; returns how many. `uptime` counts from the opening.
+    pub fn confirm(&self, durable_below: u64, uptime: Duration) -> Result<u64, SpoolError> {
         let mut inner = self.lock();
+        let next_seq = inner.head.next_seq;
+        let forgettable = inner.aging.forgettable(uptime, next_seq, durable_below);
         let mut batch = Batch::default();
         let mut deleted = 0;
-        for item in inner.store()?.db.range(fact_key(0)..fact_key(durable_below)) {
-            let (key, value) = item.map_err(|source| self.database(source))?;
-            let envelope: Envelope = parse(&key, &value)?;
-            if after(envelope.sent_at, KEPT_AT_LEAST) > now {
-                break;
-            }
+        for item in inner.store()?.db.range(fact_key(0)..fact_key(forgettable)) {
+            let (key, _) = item.map_err(|source| self.database(source))?;
             batch.remove(key);
             deleted += 1;
         }
@@ -176,7 +176,7 @@ impl Spool {
 
     /// Begins a new life of the journal: what is in the outbox is said again under it. Needed where this journal has
     /// been set back, as from a copy of the disk, so that its sequences have been used before.
-    pub fn reincarnate(&self, fresh: Incarnation) -> Result<(), SpoolError> {
+    pub fn reincarnate(&self, fresh: Incarnation, uptime: Duration) -> Result<(), SpoolError> {
         let mut inner = self.lock();
         let mut batch = Batch::default();
         let mut head = Head { node: self.node.clone(), incarnation: fresh, next_seq: 0 };
@@ -195,8 +195,16 @@ impl Spool {
         write(&mut batch, HEAD, &encode(&head));
         self.apply(inner.store()?, batch)?;
         inner.outbox_len = head.next_seq;
+        inner.aging = Aging::new(uptime, head.next_seq);
         inner.head = head;
         Ok(())
+    }
+
+    /// What the last facts below `seq` say, oldest first and at most so many, as far as they are still here.
+    pub fn contents_below(&self, seq: u64, max: usize) -> Result<Vec<ContentHash>, SpoolError> {
+        let first = seq.saturating_sub(max as u64);
+        let facts = self.facts_from(first, max)?;
+        Ok(facts.iter().filter(|fact| fact.seq < seq).map(Envelope::content_hash).collect())
     }
 
     /// Opens the database again after an error: sled's own flusher may have given up.
@@ -238,20 +246,6 @@ impl Spool {
 impl Inner {
     fn store(&self) -> Result<&Store, SpoolError> {
         self.store.as_ref().ok_or(SpoolError::Closed)
-    }
-}
-
-/// Progress that the next progress or the end makes superfluous.
-fn is_coalescable(fact: &AgentFact) -> bool {
-    match fact {
-        AgentFact::RunPhase(_) | AgentFact::RunMilestone(_) => true,
-        AgentFact::AgentStarted(_)
-        | AgentFact::PlansAnnounced(_)
-        | AgentFact::RunStarted(_)
-        | AgentFact::RunRetried(_)
-        | AgentFact::RunFinished(_)
-        | AgentFact::SlotMissed(_)
-        | AgentFact::Witnessed(_) => false,
     }
 }
 

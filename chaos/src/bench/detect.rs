@@ -21,13 +21,13 @@ use super::{Options, tiny, tools};
 use crate::live::bus::run_of;
 use crate::live::{Cluster, Node, Place, Setup, fresh_id};
 
-const NODES: [&str; 3] = ["a", "b", "c"];
+pub(super) const NODES: [&str; 3] = ["a", "b", "c"];
 
 /// Runs at once, and runs in all, while the coordinator is killed.
-const LIMIT: usize = 4;
-const RUNS: usize = 35;
+pub(super) const LIMIT: usize = 4;
+pub(super) const RUNS: usize = 35;
 
-const WITHIN: Duration = Duration::from_secs(60);
+pub(super) const WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 
 pub async fn run(options: &Options) -> anyhow::Result<Table> {
@@ -49,7 +49,7 @@ fn seconds(what: &str, samples: &Samples) -> Row {
 async fn agents(options: &Options, table: &mut Table) -> anyhow::Result<()> {
     let routines: Vec<String> = (0..options.rounds * 2).map(|number| format!("long-{number}")).collect();
     let (killed, frozen) = routines.split_at(options.rounds as usize);
-    let mut mesh = start(&NODES[..1], &routines, 1).await;
+    let mut mesh = setup(&NODES[..1], &routines, 1).start().await;
     let (mut silent, mut unknown, mut ended_once) = (Samples::default(), Samples::default(), true);
     for routine in killed {
         let run = begin(&mesh, routine).await;
@@ -85,13 +85,14 @@ async fn agents(options: &Options, table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn start(nodes: &[&str], routines: &[String], limit: usize) -> Cluster {
+/// A mesh whose runs end when they are told to.
+pub(super) fn setup(nodes: &[&str], routines: &[String], limit: usize) -> Setup {
     let place = Place::new("bench-detect");
     let script = place.script("gated", &tiny::gated(&place));
     let made = |name: &&str| tiny::node(&place, &script, name, routines).line(&format!("parallel = {limit}"));
     let nodes: Vec<Node> = nodes.iter().map(made).collect();
     let setup = Setup::new(place).policy(&format!("limits = {{ cluster = {limit}, node = {limit} }}"));
-    nodes.into_iter().fold(setup, Setup::node).start().await
+    nodes.into_iter().fold(setup, Setup::node)
 }
 
 /// Starts a routine on the first node and waits until the run has begun.
@@ -150,8 +151,8 @@ async fn coordinator(options: &Options, table: &mut Table) -> anyhow::Result<()>
 
 /// Seconds until the next dispatch, and how many runs did not end well exactly once.
 async fn kill_coordinator() -> anyhow::Result<(f64, usize)> {
-    let routines: Vec<String> = (0..RUNS.div_ceil(NODES.len())).map(|number| format!("long-{number}")).collect();
-    let mut mesh = start(&NODES, &routines, LIMIT).await;
+    let routines = routines();
+    let mut mesh = setup(&NODES, &routines, LIMIT).start().await;
     let bus = connect(&mesh, Role::Operator, "operator").await?;
     let mut observer = Observer::at_the_end(&bus).await?;
     let rounds = open(&mesh, &routines).await;
@@ -163,8 +164,19 @@ async fn kill_coordinator() -> anyhow::Result<(f64, usize)> {
     tiny::open(&mesh.place, node, routine)?;
     mesh.start_coordinator();
     let decided_at = next_dispatch(&mut observer).await?;
+    let bad = finish(&mesh, &rounds).await?;
+    Ok((milliseconds(killed_at, decided_at) / 1000.0, bad))
+}
+
+/// As many routines as [`RUNS`] runs need.
+pub(super) fn routines() -> Vec<String> {
+    (0..RUNS.div_ceil(NODES.len())).map(|number| format!("long-{number}")).collect()
+}
+
+/// Lets every run end, waits for the verdicts, and counts the runs that did not end well exactly once.
+pub(super) async fn finish(mesh: &Cluster, rounds: &[RoundId]) -> anyhow::Result<usize> {
     tiny::open_all(&mesh.place)?;
-    for round in &rounds {
+    for round in rounds {
         mesh.operator.verdict(*round, WITHIN).await;
     }
     let log = mesh.operator.log();
@@ -173,11 +185,11 @@ async fn kill_coordinator() -> anyhow::Result<(f64, usize)> {
         let reports = log.reports(expected.run);
         reports.len() != 1 || !reports[0].report.outcome.is_good()
     });
-    Ok((milliseconds(killed_at, decided_at) / 1000.0, bad.count()))
+    Ok(bad.count())
 }
 
 /// Opens rounds of [`RUNS`] runs in all.
-async fn open(mesh: &Cluster, routines: &[String]) -> Vec<RoundId> {
+pub(super) async fn open(mesh: &Cluster, routines: &[String]) -> Vec<RoundId> {
     let mut rounds = Vec::new();
     let mut left = RUNS;
     for routine in routines {
@@ -189,7 +201,7 @@ async fn open(mesh: &Cluster, routines: &[String]) -> Vec<RoundId> {
 }
 
 /// The runs under way, once there are as many as may be: node and routine of each.
-async fn running(observer: &mut Observer) -> anyhow::Result<BTreeMap<RunId, (String, String)>> {
+pub(super) async fn running(observer: &mut Observer) -> anyhow::Result<BTreeMap<RunId, (String, String)>> {
     let mut running = BTreeMap::new();
     observer
         .until("as many runs as may be at once", WITHIN, |seen| {
@@ -202,7 +214,7 @@ async fn running(observer: &mut Observer) -> anyhow::Result<BTreeMap<RunId, (Str
     Ok(running)
 }
 
-async fn next_dispatch(observer: &mut Observer) -> anyhow::Result<Timestamp> {
+pub(super) async fn next_dispatch(observer: &mut Observer) -> anyhow::Result<Timestamp> {
     let mut at = None;
     observer
         .until("the next dispatch", WITHIN, |seen| {

@@ -20,6 +20,8 @@ pub(super) const FACTS_A_RUN: usize = 8;
 
 const PHASES: [Phase; 4] = [Phase::Preflight, Phase::Opening, Phase::Transferring, Phase::Verifying];
 
+const PLAN_HASH: &str = "0123456789abcdef";
+
 /// One node that never stops working.
 pub(super) struct Writer {
     node: NodeId,
@@ -46,7 +48,7 @@ impl Writer {
         };
         let plan = PlanAnnouncement {
             routine: self.routine.clone(),
-            hash: "0123456789abcdef".to_owned(),
+            hash: PLAN_HASH.to_owned(),
             driver: "rustic".to_owned(),
             target: "disk".parse().unwrap_or_else(|error| panic!("it is a name: {error}")),
             repository: None,
@@ -68,6 +70,37 @@ impl Writer {
         vec![self.write(&started.into(), now), self.write(&announced.into(), now)]
     }
 
+    pub(super) const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    pub(super) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The least that a run leaves which a coordinator asked for: its beginning and its end.
+    pub(super) fn asked(
+        &mut self,
+        run: RunId,
+        round: RoundId,
+        slot: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Envelope> {
+        let about = RunAbout {
+            run,
+            round,
+            routine: self.routine.clone(),
+            slot,
+            task: TaskKind::Backup,
+            trigger: Trigger::Dispatched,
+            plan_hash: PLAN_HASH.to_owned(),
+            repository: None,
+        };
+        let started = RunStarted { about: about.clone(), started_at: now, attempt: 1 };
+        let finished = RunFinished { about, report: report(run, now) };
+        vec![self.write(&started.into(), now), self.write(&finished.into(), now)]
+    }
+
     /// All facts of the next `runs` runs.
     pub(super) fn runs(&mut self, runs: usize, now: Timestamp) -> Vec<Envelope> {
         (0..runs).flat_map(|_| self.run(now)).collect()
@@ -83,7 +116,7 @@ impl Writer {
             slot: Some(self.slot),
             task: TaskKind::Backup,
             trigger: Trigger::Autonomous,
-            plan_hash: "0123456789abcdef".to_owned(),
+            plan_hash: PLAN_HASH.to_owned(),
             repository: None,
         };
         self.slot = after(self.slot, Duration::from_secs(1));

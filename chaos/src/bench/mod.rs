@@ -1,11 +1,14 @@
 //! The budgets, measured: each benchmark prints one table with absolute numbers, ratios and budgets out of one run on one machine.
 
+pub mod alert;
 pub mod backup;
 pub mod bare_engine;
 mod clock;
 mod contender;
+mod crowd;
 pub mod detect;
 pub mod dispatch;
+pub mod failover;
 pub mod fold;
 pub mod idle;
 mod load;
@@ -16,6 +19,7 @@ mod processor;
 mod round_trip;
 mod runner;
 mod samples;
+pub mod scale;
 mod table;
 mod timed;
 mod tiny;

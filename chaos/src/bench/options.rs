@@ -26,6 +26,9 @@ pub struct Options {
     /// Facts in the log that is folded
     #[arg(long, global = true, default_value_t = 100_000, value_name = "N")]
     pub facts: usize,
+    /// Agents that are simulated
+    #[arg(long, global = true, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub agents: u32,
     /// Seconds for which idle processes are watched
     #[arg(long, global = true, default_value_t = 60, value_name = "N")]
     pub seconds: u64,

@@ -12,6 +12,11 @@ pub(super) fn resident(pid: u32) -> anyhow::Result<f64> {
     memory(pid, "VmRSS:")
 }
 
+/// The most resident memory that it ever had, in MiB.
+pub(super) fn peak(pid: u32) -> anyhow::Result<f64> {
+    memory(pid, "VmHWM:")
+}
+
 /// The part of the resident memory that is the process's own: not its program, which the system can drop and read again.
 pub(super) fn own_memory(pid: u32) -> anyhow::Result<f64> {
     memory(pid, "RssAnon:")
@@ -55,6 +60,7 @@ mod tests {
     fn this_process_has_memory_and_uses_time() {
         let pid = std::process::id();
         assert!(resident(pid).unwrap() > 0.5);
+        assert!(peak(pid).unwrap() >= resident(pid).unwrap());
         let before = time(pid).unwrap();
         let mut sum = 0_u64;
         for number in 0..200_000_000_u64 {

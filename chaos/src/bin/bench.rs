@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use landfall_chaos::bench::{Options, Table, backup, bare_engine, detect, dispatch, fold, idle};
+use landfall_chaos::bench::{
+    Options, Table, alert, backup, bare_engine, detect, dispatch, failover, fold, idle, scale,
+};
 
 /// The budgets, measured against the best peers on this machine
 #[derive(Debug, Parser)]
@@ -35,6 +37,12 @@ enum Name {
     Idle,
     /// Killed and frozen agents, a killed coordinator
     Detect,
+    /// A leader killed while a second coordinator stands by
+    Failover,
+    /// From a deadline to the notice about who did not report
+    Alert,
+    /// One round over thousands of simulated agents
+    Scale,
     /// All of these
     All,
     /// The embedded engine alone, which `backup` measures against
@@ -47,7 +55,15 @@ fn main() -> ExitCode {
     let result = match &name {
         // No runtime: the process is to be as small as it can be.
         Name::BareEngine(bare) => bare.run().map(|()| true),
-        Name::Backup | Name::Dispatch | Name::Fold | Name::Idle | Name::Detect | Name::All => measure(&name, &options),
+        Name::Backup
+        | Name::Dispatch
+        | Name::Fold
+        | Name::Idle
+        | Name::Detect
+        | Name::Failover
+        | Name::Alert
+        | Name::Scale
+        | Name::All => measure(&name, &options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -74,6 +90,15 @@ fn measure(name: &Name, options: &Options) -> anyhow::Result<bool> {
         }
         if is(&Name::Detect) {
             is_met &= show(&detect::run(options).await?, options);
+        }
+        if is(&Name::Failover) {
+            is_met &= show(&failover::run(options).await?, options);
+        }
+        if is(&Name::Alert) {
+            is_met &= show(&alert::run(options).await?, options);
+        }
+        if is(&Name::Scale) {
+            is_met &= show(&scale::run(options).await?, options);
         }
         if is(&Name::Fold) {
             is_met &= show(&fold::run(options).await?, options);

@@ -1,9 +1,12 @@
 //! Process groups as the system shows them: who is in one, whether it moves, and how it is ended.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use landfall_proto::id::RunId;
+use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -29,10 +32,16 @@ pub enum Leftover {
 /// In the environment of every tool; shows that a process is ours where its leader is gone.
 pub(crate) const RUN_VARIABLE: &str = "LANDFALL_RUN";
 
+/// In the environment of every tool of a run; tells two agents of one machine apart that have the same name.
+pub(crate) const AGENT_VARIABLE: &str = "LANDFALL_AGENT";
+
 /// How long a killed process may take to disappear.
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(25);
+
+/// Looks for strays: one that is asked to end may first start another.
+const SWEEPS_MAX: u32 = 5;
 
 /// One process out of `/proc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +78,62 @@ pub async fn end_leftover(mark: ProcessMark, grace: Duration) -> Leftover {
     if end(mark.pid, grace).await { Leftover::Ended } else { Leftover::Remains }
 }
 
+/// How an agent is called in its tools' environment: by where its cache lies.
+pub(crate) fn agent_name(cache: &Path) -> Option<String> {
+    std::path::absolute(cache).ok()?.into_os_string().into_string().ok()
+}
+
+/// Ends every process that says that it works for one of these runs of the agent with this cache, whatever group it has come to be in: asks it to
+/// end, waits `grace`, kills it. This process and its own group are left out. A process whose environment cannot be read, or
+/// that has emptied it, is found by its mark only.
+pub async fn end_strays(cache: &Path, runs: &BTreeSet<RunId>, grace: Duration) -> BTreeMap<RunId, Leftover> {
+    let mut found = BTreeMap::new();
+    let Some(agent) = agent_name(cache) else { return found };
+    for _ in 0..SWEEPS_MAX {
+        let strays = strays(&agent, runs);
+        if strays.is_empty() {
+            break;
+        }
+        for (group, run) in strays {
+            let leftover = if end(group, grace).await { Leftover::Ended } else { Leftover::Remains };
+            found.insert(run, leftover);
+        }
+        if found.values().any(|leftover| *leftover == Leftover::Remains) {
+            break;
+        }
+    }
+    found
+}
+
+/// The groups in which somebody works for one of these runs.
+fn strays(agent: &str, runs: &BTreeSet<RunId>) -> BTreeMap<u32, RunId> {
+    let own = u32::try_from(getpgrp().as_raw_nonzero().get()).unwrap_or_default();
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| {
+        let run = run_of(pid, agent)?;
+        let member = member(pid).filter(|member| is_living(member) && member.group != own)?;
+        runs.contains(&run).then_some((member.group, run))
+    })
+    .collect()
+}
+
+/// The run that a process says it works for, where this agent started it.
+fn run_of(pid: u32, agent: &str) -> Option<RunId> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |wanted: &str| {
+        environment.split(|byte| *byte == 0).find_map(|entry| {
+            let (name, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
+            (name == wanted).then_some(value)
+        })
+    };
+    value(RUN_VARIABLE).filter(|_| value(AGENT_VARIABLE) == Some(agent))?.parse().ok()
+}
+
+const fn is_living(member: &Member) -> bool {
+    !matches!(member.state, 'Z' | 'X' | 'x')
+}
+
 /// Asks every living member to end, waits `grace`, kills the rest. Returns whether the group is gone.
 pub(super) async fn end(group: u32, grace: Duration) -> bool {
     if members(group).is_empty() {
@@ -98,7 +163,7 @@ pub(super) fn signal(group: u32, signal: Signal) {
 pub(super) fn members(group: u32) -> Vec<Member> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(member).filter(|member| member.group == group && !matches!(member.state, 'Z' | 'X' | 'x')).collect()
+    pids.filter_map(member).filter(|member| member.group == group && is_living(member)).collect()
 }
 
 /// What a group has done so far, in one number that grows while it works: processor time, and bytes read and written.

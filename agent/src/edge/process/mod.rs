@@ -21,8 +21,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
-pub(crate) use group::RUN_VARIABLE;
-pub use group::{Leftover, ProcessMark, end_leftover};
+pub(crate) use group::{AGENT_VARIABLE, RUN_VARIABLE, agent_name};
+pub use group::{Leftover, ProcessMark, end_leftover, end_strays};
 
 /// Longest line that is kept of an ordinary tool, in bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;

@@ -1,5 +1,9 @@
 //! Stories about tools that behave, hang, fork, flood and refuse to go.
 
+use std::collections::BTreeSet;
+
+use landfall_proto::id::RunId;
+
 use super::*;
 
 fn shell(script: &str) -> Tool {
@@ -147,4 +151,37 @@ async fn a_slow_listener_misses_no_line() {
         tokio::time::sleep(Duration::from_millis(15)).await;
     }
     assert_eq!(heard, 200);
+}
+
+#[tokio::test]
+async fn what_no_mark_names_is_found_by_the_run_that_it_works_for() {
+    let run = |number| RunId(uuid::Uuid::from_u128(number));
+    let (ours, other) = (run(0xabcdef01), run(0xabcdef02));
+    let of = |run: RunId, cache: &str, script: &str| Tool {
+        environment: BTreeMap::from([
+            (RUN_VARIABLE.to_owned(), run.to_string()),
+            (AGENT_VARIABLE.to_owned(), cache.to_owned()),
+        ]),
+        ..shell(script)
+    };
+    let (state, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let cache = agent_name(state.path()).unwrap();
+    let script = "setsid sleep 1000 & sleep 1000 & echo ready; wait";
+    let (mut running, _cancel) = start(of(ours, &cache, script), patient());
+    let (mut other_run, _held) = start(of(other, &cache, script), patient());
+    let (mut other_agent, _kept) = start(of(ours, &agent_name(elsewhere.path()).unwrap(), script), patient());
+    for tool in [&mut running, &mut other_run, &mut other_agent] {
+        assert!(matches!(tool.next().await, Heard::Line(_)));
+    }
+    let reader = tokio::spawn(async move { to_end(&mut running).await });
+    let wanted = BTreeSet::from([ours, run(0xabcdef03)]);
+    let found = end_strays(state.path(), &wanted, Duration::from_secs(5)).await;
+    assert_eq!(found, BTreeMap::from([(ours, Leftover::Ended)]));
+    assert!(end_strays(state.path(), &wanted, Duration::ZERO).await.is_empty(), "also what left the group is gone");
+    assert_eq!(reader.await.unwrap().1.exit, Some(Exit::Signal(15)));
+    for (cache, run, tool) in [(state.path(), other, other_run), (elsewhere.path(), ours, other_agent)] {
+        assert!(!group::members(tool.mark().pid).is_empty(), "another run's tool and another agent's are left alone");
+        end_strays(cache, &BTreeSet::from([run]), Duration::from_secs(5)).await;
+        assert!(group::members(tool.mark().pid).is_empty());
+    }
 }

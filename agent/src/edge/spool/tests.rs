@@ -9,7 +9,7 @@ use landfall_proto::report::Phase;
 use uuid::Uuid;
 
 use super::*;
-use crate::core::RoutineMemory;
+use crate::core::{OUTBOX_MAX, RoutineMemory};
 
 const CHILD: &str = "LANDFALL_SPOOL_TEST_CHILD";
 
@@ -70,8 +70,10 @@ fn a_fact_is_deleted_only_when_it_is_safe_elsewhere_and_old() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(&folder.path().join("spool")).spool;
     spool.commit(&[], &[missed(0), missed(1), missed(2)], at(0)).unwrap();
-    assert_eq!(spool.confirm(2, at(599)).unwrap(), 0);
-    assert_eq!(spool.confirm(2, at(600)).unwrap(), 2);
+    for uptime in [30, 599] {
+        assert_eq!(spool.confirm(2, Duration::from_secs(uptime)).unwrap(), 0);
+    }
+    assert_eq!(spool.confirm(2, Duration::from_secs(630)).unwrap(), 2);
     assert_eq!(seqs(&spool), [2]);
     assert_eq!((spool.next_seq(), spool.outbox_len()), (3, 1));
 }
@@ -82,8 +84,9 @@ fn a_journal_that_was_set_back_goes_on_under_another_life() {
     let path = folder.path().join("spool");
     let spool = open(&path).spool;
     spool.commit(&[considered(5)], &[missed(0), missed(1)], at(0)).unwrap();
-    spool.confirm(1, at(600)).unwrap();
-    spool.reincarnate(life(9)).unwrap();
+    spool.confirm(1, Duration::from_secs(30)).unwrap();
+    spool.confirm(1, Duration::from_secs(630)).unwrap();
+    spool.reincarnate(life(9), Duration::from_secs(630)).unwrap();
     drop(spool);
     let opened = open(&path);
     let facts = opened.spool.facts_from(0, 10).unwrap();
@@ -140,9 +143,10 @@ fn a_damaged_value_is_noticed_and_the_spool_is_moved_aside() {
 #[test]
 fn progress_gives_way_when_the_outbox_is_full_and_ends_do_not() {
     let run = RunId(Uuid::nil());
-    assert!(is_coalescable(&AgentFact::RunPhase(RunPhase { run, phase: Phase::Scanning })));
-    assert!(is_coalescable(&AgentFact::RunMilestone(RunMilestone { run, percent: 10, files_done: 0, bytes_done: 0 })));
-    assert!(!is_coalescable(&missed(1)));
+    assert!(is_dropped(&AgentFact::RunPhase(RunPhase { run, phase: Phase::Scanning }), OUTBOX_MAX));
+    let milestone = RunMilestone { run, percent: 10, files_done: 0, bytes_done: 0 };
+    assert!(is_dropped(&AgentFact::RunMilestone(milestone), OUTBOX_MAX));
+    assert!(!is_dropped(&missed(1), OUTBOX_MAX));
     let folder = tempfile::tempdir().unwrap();
     let spool = open(&folder.path().join("spool")).spool;
     spool.lock().outbox_len = OUTBOX_MAX;
