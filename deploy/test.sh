@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly rust_floor="1.95"
 # The fast ones first; the tests last, so that the output ends with their summary.
-readonly all_stages=(format scripts units bus deny cores lint build docs tests)
+readonly all_stages=(format scripts units bus deny cores lint build docs sim tests)
 
 usage() {
   cat <<'HELP'
@@ -26,9 +26,10 @@ Runs every check and test, or only the stages that are named:
   lint     clippy, every warning an error
   build    the two binaries, which the end-to-end tests run
   docs     the examples in the documentation
+  sim      the simulator: thousands of seeds, every planted bug, every scenario script
   tests    cargo nextest: unit, property and end-to-end tests with real processes
 
-  --quick  leaves out the tests that start a bus, a coordinator and agents as real processes
+  --quick  leaves out the tests that start a bus, a coordinator and agents as real processes, and runs fewer seeds
   --help   this text
 
 A stage that fails does not keep the others from running; the exit code is 0 only if all passed. Missing Debian packages are installed
@@ -81,10 +82,11 @@ require_packages() {
 # Tests find the outside programs through these variables; one that is set already is respected.
 require_tools() {
   local paths
-  mapfile -t paths < <(deploy/tools.sh nats-server restic restic-old borg shellcheck cargo-nextest cargo-deny)
-  [ "${#paths[@]}" -eq 7 ] || exit 1
-  export LANDFALL_NATS_SERVER="${paths[0]}" LANDFALL_RESTIC="${paths[1]}" LANDFALL_RESTIC_OLD="${paths[2]}" LANDFALL_BORG="${paths[3]}"
-  shellcheck="${paths[4]}" nextest="${paths[5]}" deny="${paths[6]}"
+  mapfile -t paths < <(deploy/tools.sh nats-server nats-server-new restic restic-old borg shellcheck cargo-nextest cargo-deny)
+  [ "${#paths[@]}" -eq 8 ] || exit 1
+  export LANDFALL_NATS_SERVER="${paths[0]}" LANDFALL_NATS_SERVER_NEW="${paths[1]}"
+  export LANDFALL_RESTIC="${paths[2]}" LANDFALL_RESTIC_OLD="${paths[3]}" LANDFALL_BORG="${paths[4]}"
+  shellcheck="${paths[5]}" nextest="${paths[6]}" deny="${paths[7]}"
 }
 
 # -------------------------------------------------------------------------------------------------------------------------- stages
@@ -112,6 +114,13 @@ stage_lint() { cargo clippy --workspace --all-targets -- -D warnings; }
 stage_build() { cargo build --workspace --bins; }
 
 stage_docs() { cargo test --workspace --doc; }
+
+# A promise whose check has never fired proves nothing, so the planted bugs run with the seeds.
+stage_sim() {
+  local seeds=2000
+  if [ "$quick" = yes ]; then seeds=200; fi
+  cargo sim --seeds "1..$seeds" && cargo sim --mutants && cargo sim scenario chaos/scenarios/*.txt
+}
 
 stage_tests() {
   local selection=()

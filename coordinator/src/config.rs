@@ -1,5 +1,7 @@
 //! The coordinator's own file, `coordinator.toml`: who it is, where the bus is, what it decides by, and whom it tells.
 
+mod file;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,9 +10,10 @@ use landfall_proto::bus::{Seed, Tls};
 use landfall_proto::file::{FileProblem, problem_at, read_toml};
 use landfall_proto::id::{ClusterName, Holder};
 use landfall_proto::time::Duration;
-use serde::Deserialize;
 
 use crate::core::policy::Policy;
+use file::{FileConfig, FileSink, FileSinkKind, FileWatchdog};
+pub(crate) use file::{FileTls, TLS_HALF};
 
 /// Where a person finds every key.
 const SAMPLE: &str = "`deploy/config/coordinator.toml` shows every key";
@@ -22,6 +25,10 @@ pub const CONFIG_PATH: &str = "/etc/landfall/coordinator.toml";
 const WEBHOOK_ATTEMPTS: u32 = 6;
 const WEBHOOK_ATTEMPTS_MAX: u32 = 50;
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the address outside is called where the file does not say, and at most.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(60);
+const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// More sinks than anybody needs; each has a task and a queue.
 const SINKS_MAX: usize = 16;
@@ -38,6 +45,15 @@ pub struct Config {
     pub signing_seed: Seed,
     pub policy: Policy,
     pub sinks: Vec<SinkConfig>,
+    /// Who notices when this coordinator is gone.
+    pub watchdog: Option<WatchdogConfig>,
+}
+
+/// An address outside the mesh that expects to be called: its owner tells people when the calls stay away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchdogConfig {
+    pub url: String,
+    pub interval: Duration,
 }
 
 /// How the bus is reached.
@@ -92,83 +108,6 @@ impl fmt::Display for Lines<'_> {
         }
         Ok(())
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileConfig {
-    cluster: ClusterName,
-    #[serde(default)]
-    name: Option<Holder>,
-    #[serde(default = "default_state_dir")]
-    state_dir: PathBuf,
-    signing_seed_file: PathBuf,
-    bus: FileBus,
-    #[serde(default)]
-    policy: Policy,
-    #[serde(default)]
-    sink: Vec<FileSink>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileBus {
-    urls: Vec<String>,
-    seed_file: PathBuf,
-    #[serde(default)]
-    tls: Option<FileTls>,
-    #[serde(default)]
-    system_seed_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileTls {
-    ca: PathBuf,
-    #[serde(default)]
-    certificate: Option<PathBuf>,
-    #[serde(default)]
-    key: Option<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileSink {
-    kind: FileSinkKind,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    path: Option<PathBuf>,
-    #[serde(default)]
-    url: Option<String>,
-    #[serde(default)]
-    secret_file: Option<PathBuf>,
-    #[serde(default)]
-    attempts: Option<u32>,
-    #[serde(default)]
-    timeout: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FileSinkKind {
-    Journal,
-    Jsonl,
-    Webhook,
-}
-
-impl FileSinkKind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Journal => "journal",
-            Self::Jsonl => "jsonl",
-            Self::Webhook => "webhook",
-        }
-    }
-}
-
-fn default_state_dir() -> PathBuf {
-    PathBuf::from("/var/lib/landfall-coordinator")
 }
 
 impl Config {
@@ -226,6 +165,7 @@ impl Finder<'_> {
         let system_seed = file.bus.system_seed_file.as_ref().map(|path| self.seed("bus.system_seed_file", path));
         let tls = file.bus.tls.map(|tls| self.tls(tls));
         let sinks = self.sinks(file.sink);
+        let watchdog = file.watchdog.map(|watchdog| self.watchdog(watchdog));
         let bus =
             BusConfig { urls: file.bus.urls, seed: seed?, tls: tls.flatten(), system_seed: system_seed.flatten() };
         let state_dir = self.folder.join(file.state_dir);
@@ -237,6 +177,7 @@ impl Finder<'_> {
             signing_seed: signing_seed?,
             policy: file.policy,
             sinks,
+            watchdog,
         })
     }
 
@@ -254,19 +195,26 @@ impl Finder<'_> {
     }
 
     fn tls(&mut self, tls: FileTls) -> Option<Tls> {
-        let at = |path: PathBuf| self.folder.join(path);
-        match (tls.certificate, tls.key) {
-            (Some(certificate), Some(key)) => Some(Tls { ca: at(tls.ca), client: Some((at(certificate), at(key))) }),
-            (None, None) => Some(Tls { ca: at(tls.ca), client: None }),
-            (Some(_), None) | (None, Some(_)) => {
-                self.problem(
-                    "bus.tls",
-                    "a certificate and its key belong together",
-                    "give both `certificate` and `key`, or neither",
-                );
-                None
-            }
+        let read = tls.at(self.folder);
+        if read.is_none() {
+            self.problem("bus.tls", TLS_HALF.0, TLS_HALF.1);
         }
+        read
+    }
+
+    fn watchdog(&mut self, watchdog: FileWatchdog) -> WatchdogConfig {
+        let interval = watchdog.interval.unwrap_or(WATCHDOG_INTERVAL);
+        if interval < WATCHDOG_INTERVAL_MIN {
+            self.problem(
+                "watchdog.interval",
+                &format!("{interval} is too short for an address outside"),
+                &format!("choose {WATCHDOG_INTERVAL_MIN} or more"),
+            );
+        }
+        if !is_web_address(&watchdog.url) {
+            self.problem("watchdog.url", "this is no address to call", "write url = \"https://…\"");
+        }
+        WatchdogConfig { url: watchdog.url, interval }
     }
 
     fn sinks(&mut self, sinks: Vec<FileSink>) -> Vec<SinkConfig> {
@@ -318,7 +266,7 @@ impl Finder<'_> {
                 &format!("choose 1 to {WEBHOOK_ATTEMPTS_MAX}"),
             );
         }
-        let url = sink.url.filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+        let url = sink.url.filter(|url| is_web_address(url));
         if url.is_none() {
             self.problem("url", "a webhook needs an address", "write url = \"https://…\"");
         }
@@ -343,6 +291,10 @@ impl Finder<'_> {
     fn problem(&mut self, key: &str, what: &str, fix: &str) {
         self.problems.push(problem_at(self.file, self.text, key, what.to_owned(), fix));
     }
+}
+
+fn is_web_address(url: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
 }
 
 /// The secret's first line.
@@ -407,7 +359,8 @@ mod tests {
     fn a_full_file_is_read() {
         let folder = folder();
         let more = "[bus.tls]\nca = \"ca.crt\"\n[policy]\nsilent_alert_after = \"1m\"\n[[sink]]\nkind = \"journal\"\n\
-            [[sink]]\nkind = \"jsonl\"\npath = \"-\"\n[[sink]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"https://ops.example/x\"\nsecret_file = \"hook\"\nattempts = 2\n";
+            [[sink]]\nkind = \"jsonl\"\npath = \"-\"\n[[sink]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"https://ops.example/x\"\nsecret_file = \"hook\"\nattempts = 2\n\
+            [watchdog]\nurl = \"https://ping.example/x\"\n";
         let config = Config::read(&folder.path().join("coordinator.toml"), &format!("{SMALL}{more}")).unwrap();
         assert_eq!(config.sink_names(), ["journal", "jsonl", "ops"]);
         assert_eq!(config.policy.silent_alert_after, Duration::from_secs(60));
@@ -415,6 +368,8 @@ mod tests {
             matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == WEBHOOK_TIMEOUT)
         );
         assert_eq!(config.bus.tls.unwrap().ca, folder.path().join("ca.crt"));
+        let watchdog = config.watchdog.unwrap();
+        assert_eq!((watchdog.url.as_str(), watchdog.interval), ("https://ping.example/x", WATCHDOG_INTERVAL));
     }
 
     #[test]
@@ -436,6 +391,14 @@ mod tests {
             [[sink]]\nkind = \"webhook\"\nurl = \"ftp://x\"\nattempts = 0\n";
         let keys: Vec<String> = problems(folder.path(), text).into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["bus.urls", "bus.seed_file", "signing_seed_file", "attempts", "url", "secret_file"]);
+    }
+
+    #[test]
+    fn a_watchdog_without_an_address_or_called_all_the_time_is_refused() {
+        let folder = folder();
+        let text = format!("{SMALL}[watchdog]\nurl = \"https://\"\ninterval = \"10ms\"\n");
+        let keys: Vec<String> = problems(folder.path(), &text).into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["watchdog.interval", "watchdog.url"]);
     }
 
     #[test]

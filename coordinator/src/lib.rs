@@ -1,5 +1,6 @@
 //! The coordinator and the operator's tool: the core decides, the edge acts, the view answers, the tool asks.
 
+pub mod audit;
 #[cfg(feature = "daemon")]
 pub mod cli;
 #[cfg(feature = "daemon")]

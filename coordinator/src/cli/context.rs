@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use landfall_proto::bus::{ConnectOptions, Seed, Tls};
+use landfall_proto::bus::{ConnectOptions, Seed};
 use landfall_proto::id::ClusterName;
 use landfall_proto::subject::Role;
 use serde::Deserialize;
 
 use super::failure::{Failure, USAGE};
+use crate::config::{FileTls, TLS_HALF};
 
 /// How long the tool tries to reach the bus.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -22,16 +23,6 @@ struct File {
     seed_file: PathBuf,
     #[serde(default)]
     tls: Option<FileTls>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileTls {
-    ca: PathBuf,
-    #[serde(default)]
-    certificate: Option<PathBuf>,
-    #[serde(default)]
-    key: Option<PathBuf>,
 }
 
 /// Reads the named file, or the first of the usual ones that exists.
@@ -81,9 +72,8 @@ fn read(path: &Path) -> Result<ConnectOptions, Failure> {
             wrong(format!("{}: {error}", seed_path.display()), "put the operator's nkey seed there")
         })?;
     let mut options = ConnectOptions::new(file.urls, Role::Operator, file.cluster, seed).impatient(CONNECT_WITHIN);
-    options.tls = file.tls.map(|tls| Tls {
-        ca: folder.join(tls.ca),
-        client: tls.certificate.zip(tls.key).map(|(certificate, key)| (folder.join(certificate), folder.join(key))),
-    });
+    if let Some(tls) = file.tls {
+        options.tls = Some(tls.at(folder).ok_or_else(|| wrong(format!("tls: {}", TLS_HALF.0), TLS_HALF.1))?);
+    }
     Ok(options)
 }

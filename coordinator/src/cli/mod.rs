@@ -3,6 +3,7 @@
 mod acts;
 mod alerts;
 mod ask;
+mod audit;
 mod calendar;
 mod completion;
 mod context;
@@ -101,6 +102,8 @@ enum Verb {
     Calendar(calendar::Explain),
     /// Check that the mesh can do its work; each finding says what to do
     Doctor,
+    /// Check every promise over the whole log, and over the receipts of this machine; changes nothing
+    Audit(audit::Audit),
     /// Completion for a shell
     Completion(completion::Completion),
     /// Run the coordinator
@@ -132,6 +135,7 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
         Verb::Serve(options) => return serve::run(options).await,
         Verb::Up(options) => return up::run(options, screen).await,
         Verb::Doctor => return doctor::run(global.context.as_deref(), screen).await,
+        Verb::Audit(options) => return audit::run(&options, global.context.as_deref(), screen).await,
         Verb::Status
         | Verb::Rounds(_)
         | Verb::Runs(_)
@@ -165,7 +169,12 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Retire(options) => acts::retire(options, mesh, screen).await,
         Verb::Logs(options) => logs::run(&options, mesh, screen).await,
         Verb::Watch(options) => watch::run(&options, mesh, screen).await,
-        Verb::Calendar(_) | Verb::Doctor | Verb::Completion(_) | Verb::Serve(_) | Verb::Up(_) => Ok(ExitCode::SUCCESS),
+        Verb::Calendar(_)
+        | Verb::Doctor
+        | Verb::Audit(_)
+        | Verb::Completion(_)
+        | Verb::Serve(_)
+        | Verb::Up(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use landfall_proto::control::Request;
 use landfall_proto::time::Timestamp;
-use landfall_proto::view::{RoutineView, StatusView};
+use landfall_proto::view::{RoutineView, StandbyView, StatusView};
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::Failure;
@@ -25,13 +25,22 @@ pub(super) async fn run(mesh: &Mesh, screen: &Screen) -> Result<ExitCode, Failur
 fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
     let leader = status.leader.as_ref().map_or_else(|| screen.paint("no leader", Tone::Bad), ToString::to_string);
     screen.line(&format!(
-        "cluster {}   leader {leader} (term {})   log {}{}   bus {}",
+        "cluster {}   leader {leader} ({}term {})   log {}{}   bus {}",
         status.cluster,
+        if status.epoch.era > 0 { format!("era {}, ", status.epoch.era) } else { String::new() },
         status.epoch.term,
         status.log_seq,
-        status.lag.filter(|lag| *lag > 0).map(|lag| format!(" ({lag} behind)")).unwrap_or_default(),
+        match status.lag {
+            Some(0) => String::new(),
+            Some(lag) => format!(" ({lag} behind)"),
+            None => screen.paint(" (out of sight)", Tone::Bad),
+        },
         status.bus_version.as_deref().unwrap_or("unknown"),
     ));
+    if !status.standbys.is_empty() {
+        let standbys: Vec<String> = status.standbys.iter().map(|standby| shown(standby, screen)).collect();
+        screen.line(&format!("standbys {}", standbys.join(", ")));
+    }
     let silent: Vec<&str> = status.nodes_silent.iter().map(|node| node.as_str()).collect();
     screen.line(&format!(
         "nodes {}/{} online{}   rounds open {}   runs running {}, queued {}   alerts open {}",
@@ -56,6 +65,21 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         let rows = status.routines.iter().map(|routine| row(routine, now, screen)).collect();
         screen.table(&["ROUTINE", "NODES", "LAST VERDICT", "WHEN", "NEXT"], rows);
     }
+}
+
+/// One standby: how far it is behind, and whether its state is the leader's.
+fn shown(standby: &StandbyView, screen: &Screen) -> String {
+    let lag = match standby.lag {
+        Some(0) => "up to date".to_owned(),
+        Some(lag) => format!("{lag} behind"),
+        None => screen.paint("does not see the log", Tone::Warn),
+    };
+    let agrees = match standby.agrees {
+        Some(true) => ", same state".to_owned(),
+        Some(false) => screen.paint(", another state", Tone::Bad),
+        None => String::new(),
+    };
+    format!("{} ({lag}{agrees})", standby.holder)
 }
 
 fn row(routine: &RoutineView, now: Timestamp, screen: &Screen) -> Vec<String> {

@@ -25,6 +25,8 @@ pub(super) enum Matter {
     RoutineAlerts(RoutineName),
     /// Alerts about a node.
     NodeAlerts(NodeId),
+    /// Alerts about the log and the coordinators.
+    Mesh,
 }
 
 /// Matters that are due, and matters that will be at an instant; each matter has one instant at most.

@@ -90,6 +90,8 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::Guard
                 | AlertKind::Contradicted
                 | AlertKind::Conflict
+                | AlertKind::HistoryLost
+                | AlertKind::CoordinatorDiffers
                 | AlertKind::BrokenPlan => finding.cause,
             },
         });
@@ -110,7 +112,7 @@ pub(super) fn matter_of(alert: &Alert) -> Matter {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),
         (_, Some(node)) => Matter::NodeAlerts(node.clone()),
         (Some(routine), None) => Matter::RoutineAlerts(routine.clone()),
-        (None, None) => Matter::Queue,
+        (None, None) => Matter::Mesh,
     }
 }
 
@@ -256,7 +258,8 @@ fn late_start(mesh: &Mesh, round: &Round, key: AlertKey) -> Wanted {
 fn silence(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId, wishes: &mut Wishes) -> Timestamp {
     let live = mesh.live.get(id);
     let last = live.map(|live| live.last_beat_at).or(mesh.process.since).unwrap_or(now);
-    let at = after(last, policy.silent_alert_after);
+    // While the bus was out of sight nobody could be heard.
+    let at = after(mesh.attentive_since().map_or(last, |since| since.max(last)), policy.silent_alert_after);
     let key = AlertKey(format!("{}/{id}", AlertKind::NodeSilent.as_str()));
     if mesh.is_online(id, now) {
         return at.max(after(now, Duration::from_secs(1)));

@@ -22,9 +22,9 @@ const ASKS_MAX: usize = 1000;
 /// What a request leads to: decisions, and the reply once they stand; without decisions the reply is given at once.
 type Answered = (Vec<CoordinatorFact>, Reply);
 
-/// Takes in a request; who does not lead cannot act on it.
+/// Takes in a request; who does not lead, or does not see the log, cannot act on it.
 pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
-    if !mesh.leads() {
+    if !mesh.leads() || !mesh.sees_the_log() {
         effects.push(Effect::Reply(ticket, lost_the_lead(mesh)));
     } else if mesh.process.asks.len() >= ASKS_MAX {
         let why = format!("{ASKS_MAX} requests are waiting already");
@@ -37,7 +37,7 @@ pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: 
 /// Turns waiting requests into decisions, until one leads to some.
 pub(super) fn answer(mesh: &mut Mesh, policy: &Policy, now: Timestamp, step: &mut Step) {
     while let Some((ticket, request)) = mesh.process.asks.pop_front() {
-        if !mesh.leads() {
+        if !mesh.leads() || !mesh.sees_the_log() {
             step.effects.push(Effect::Reply(ticket, lost_the_lead(mesh)));
             continue;
         }
@@ -59,6 +59,7 @@ pub(super) fn answer(mesh: &mut Mesh, policy: &Policy, now: Timestamp, step: &mu
 /// The reply of a coordinator that does not lead.
 pub(super) fn lost_the_lead(mesh: &Mesh) -> Reply {
     let why = match mesh.leader() {
+        Some(_) if mesh.leads() => "it leads, but the bus does not show it the log at the moment".to_owned(),
         Some(leader) => format!("{} leads since {}", leader.holder, leader.claimed_at),
         None => "nobody leads yet".to_owned(),
     };
@@ -86,7 +87,8 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Alerts { .. }
         | Request::Alert { .. }
         | Request::Limits
-        | Request::Logs { .. } => {
+        | Request::Logs { .. }
+        | Request::Snapshot { .. } => {
             (Vec::new(), problem("nothing was done", "this request only reads", "Ask the read side."))
         }
     }

@@ -12,7 +12,8 @@ use super::mesh::Mesh;
 use super::node::{Live, Node, NodeRoutine, Sample};
 use super::policy::{AlertKind, Policy};
 
-/// Two machines that speak in one node's name are a finding for so long after they were last heard to alternate.
+/// Two machines that speak in one node's name, and a journal that was set back, are a finding for so long after they were last
+/// noticed.
 const CLASH_REMEMBERED: Duration = Duration::from_secs(600);
 
 /// What is known of one node.
@@ -233,7 +234,8 @@ fn conflict(node: &Node, live: Option<&Live>, now: Timestamp) -> Option<Finding>
     let clash = live.and_then(|live| {
         live.clash_at.filter(is_recent).map(|_| (live.incarnation.0, "two machines speak in its name"))
     });
-    let set_back = live.and_then(|live| live.set_back_at.map(|_| (live.incarnation.0, "its journal was set back")));
+    let set_back = live
+        .and_then(|live| live.set_back_at.filter(is_recent).map(|_| (live.incarnation.0, "its journal was set back")));
     let (cause, what) = logged.or(clash).or(set_back)?;
     let message = format!("{what}: {} was cloned or restored from an image", node.id);
     Some(finding(FindingKind::Conflict, Severity::Critical, message, None, cause))

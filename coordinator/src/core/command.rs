@@ -1,6 +1,6 @@
 //! Commands: sent when their decision stands in the log, sent again until they have done their work, harmless when doubled.
 
-use landfall_proto::command::{Action, Answer, Command};
+use landfall_proto::command::{Action, Answer, Command, Refused};
 use landfall_proto::fact::coordinator::{Answered, COMMAND_LIFE, CoordinatorFact};
 use landfall_proto::id::{CommandId, NodeId, RoundId, RunId};
 use landfall_proto::report::Reason;
@@ -99,6 +99,14 @@ pub(super) fn answered(
         mesh.agenda.wake(Matter::Command(id), Some(after(now, RESEND_UNANSWERED)));
         return;
     };
+    if matches!(answer, Answer::Refused { reason: Refused::StaleEpoch, .. }) {
+        // The node has obeyed another leader of this epoch or of a later one, which the log has lost or this process has not
+        // read. The command is not refused for what it asks: it is repeated under a higher epoch.
+        mesh.process.is_outranked |= mesh.leads() && mesh.process.sent_under.get(&id) == Some(&mesh.epoch());
+        mesh.agenda.wake(Matter::Command(id), Some(after(now, RESEND_UNANSWERED)));
+        return;
+    }
+    mesh.process.outranked = 0;
     match purpose {
         // A cancel is repeated until the run's end stands in the log, whatever its answer.
         Purpose::Cancel(_) => {}
@@ -142,6 +150,7 @@ fn begin(mesh: &mut Mesh, now: Timestamp, id: CommandId, purpose: Purpose, effec
     mesh.process.commands.insert(id, purpose);
     mesh.agenda.wake(Matter::Command(id), Some(after(now, RESEND_AFTER)));
     if mesh.is_online(&node, now) {
+        mesh.process.sent_under.insert(id, mesh.epoch());
         effects.push(command(mesh, now, id, node, not_after, action));
     }
 }
@@ -198,5 +207,6 @@ fn command(mesh: &Mesh, now: Timestamp, id: CommandId, node: NodeId, not_after: 
 
 fn forget(mesh: &mut Mesh, id: CommandId) {
     mesh.process.commands.remove(&id);
+    mesh.process.sent_under.remove(&id);
     mesh.agenda.wake(Matter::Command(id), None);
 }

@@ -10,7 +10,7 @@ use landfall_proto::id::{
     ClusterName, CommandId, Holder, Incarnation, NodeId, RepositoryId, RoundId, RoutineName, RunId,
 };
 use landfall_proto::limit::LimitName;
-use landfall_proto::live::Sync;
+use landfall_proto::live::{Digest, SYNC_HALVES_MAX, Sync};
 use landfall_proto::report::TaskKind;
 use landfall_proto::time::{Timestamp, after};
 use landfall_proto::view::RunState;
@@ -18,14 +18,17 @@ use uuid::Uuid;
 
 use super::agenda::{Agenda, Matter};
 use super::command::Purpose;
+use super::digest::Peer;
 use super::leader;
 use super::node::{Live, Node};
 use super::permits::{Queue, Usage};
-use super::record::{AlertRecord, Changes, Leader, Meta, ParkedRecord, RunTail};
+use super::record::{AlertRecord, Leader, Meta};
 use super::round::Round;
 use super::routine::Routine;
 use super::run::{Run, Stage};
-use super::step::{Delivery, Fact, Ticket};
+use super::sight::Eyes;
+use super::step::{Delivery, Ticket};
+use super::touched::Touched;
 use super::writer::{Writer, WriterKey};
 
 /// Queued runs that are named to a node.
@@ -75,6 +78,8 @@ pub(super) struct Index {
     /// Keys of open alerts by what has to be looked at to judge them.
     pub(super) alerts_about: BTreeMap<Matter, BTreeSet<AlertKey>>,
     pub(super) resolved_alerts: BTreeSet<(Timestamp, Uuid)>,
+    /// Nodes with an open alert that says that two machines share their identity.
+    pub(super) quarantined: BTreeSet<NodeId>,
     /// Concluded rounds in memory, oldest first, and how many runs they have.
     pub(super) concluded: BTreeSet<(Timestamp, RoundId)>,
     pub(super) concluded_runs: usize,
@@ -85,17 +90,33 @@ pub(super) struct Index {
 pub(super) struct Process {
     /// The first instant this process saw.
     pub(super) since: Option<Timestamp>,
-    /// When this process began to lead.
+    /// The last one.
+    pub(super) latest: Option<Timestamp>,
+    pub(super) eyes: Eyes,
+    /// When this process began to lead, or to see the log again while it led.
     pub(super) leading_since: Option<Timestamp>,
     /// When another leader was last heard.
     pub(super) other_led_at: Option<Timestamp>,
-    pub(super) has_claimed: bool,
+    /// When the leader said that it ends.
+    pub(super) leader_ended_at: Option<Timestamp>,
+    pub(super) claimed_at: Option<Timestamp>,
+    /// A node refused this leader's command, because it has obeyed another one of this epoch or a higher one.
+    pub(super) is_outranked: bool,
+    /// Claims that were made for that reason since a node last obeyed.
+    pub(super) outranked: u32,
+    /// What the state was at the last positions where everybody takes a digest.
+    pub(super) digests: VecDeque<Digest>,
+    pub(super) peers: BTreeMap<(Holder, Incarnation), Peer>,
+    /// The leader whose state is another one.
+    pub(super) diverged: Option<Holder>,
     /// Own facts on their way through the log, in order.
     pub(super) flights: VecDeque<Flight>,
     pub(super) flights_blocking: usize,
     pub(super) asks: VecDeque<(Ticket, Request)>,
     /// Commands that may have to be sent again.
     pub(super) commands: BTreeMap<CommandId, Purpose>,
+    /// Under which epoch each was last sent.
+    pub(super) sent_under: BTreeMap<CommandId, Epoch>,
     /// Witness commands that were refused: no answer will come.
     pub(super) refused_witnesses: BTreeSet<CommandId>,
 }
@@ -106,24 +127,6 @@ pub(super) struct Flight {
     /// Whether nothing else may be decided before it is back.
     pub(super) blocking: bool,
     pub(super) reply: Option<(Ticket, Reply)>,
-}
-
-/// Ids of the records that changed since they were last taken.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Touched {
-    pub(super) meta: bool,
-    pub(super) writers: BTreeSet<WriterKey>,
-    pub(super) parked: BTreeSet<(WriterKey, u64)>,
-    pub(super) nodes: BTreeSet<NodeId>,
-    pub(super) routines: BTreeSet<RoutineName>,
-    pub(super) limits: BTreeSet<LimitName>,
-    pub(super) alerts: BTreeSet<Uuid>,
-    pub(super) rounds: BTreeSet<RoundId>,
-    pub(super) runs: BTreeSet<RunId>,
-    /// Runs that are written but not kept in memory.
-    pub(super) loose_runs: BTreeMap<RunId, Run>,
-    pub(super) tails: BTreeMap<RunId, RunTail>,
-    pub(super) forgotten: Changes,
 }
 
 impl Mesh {
@@ -267,44 +270,39 @@ impl Mesh {
             epoch: self.meta.epoch,
             incarnation: live.incarnation,
             durable_below,
+            last_halves: writer.map_or_else(Vec::new, |writer| writer.halves_below(durable_below, SYNC_HALVES_MAX)),
             resend_from,
             queued,
             announce,
         })
     }
 
-    /// The records touched since the last call, as they are at this moment.
-    pub fn take_changes(&mut self) -> Changes {
-        let touched = std::mem::take(&mut self.touched);
-        let mut changes = touched.forgotten;
-        changes.meta = touched.meta.then(|| self.meta.clone());
-        changes.writers = pick(&self.writers, touched.writers);
-        for writer in changes.writers.values_mut() {
-            writer.parked.clear();
-        }
-        for (key, seq) in touched.parked {
-            let parked = self.writers.get(&key).and_then(|writer| writer.parked.get(&seq));
-            let record = parked.map(|logged| ParkedRecord {
-                envelope: logged.envelope.clone(),
-                from_node: matches!(logged.fact, Some(Fact::Agent(..))),
-            });
-            changes.parked.insert((key, seq), record);
-        }
-        changes.nodes = pick(&self.nodes, touched.nodes);
-        changes.routines = pick(&self.routines, touched.routines);
-        changes.limits = pick(&self.limits, touched.limits);
-        changes.alerts.extend(pick(&self.alerts, touched.alerts));
-        changes.rounds.extend(pick(&self.rounds, touched.rounds));
-        changes.runs.extend(touched.loose_runs);
-        changes.runs.extend(pick(&self.runs, touched.runs));
-        changes.tails = touched.tails;
-        changes
-    }
-
     /// Notes the instant; the first one is when this process began to listen.
+    ///
+    /// A clock that was set back has left every wake-up too far ahead, and every memory of an instant in the future: what was
+    /// noted is taken for as late as now, and everything is looked at again.
     pub(super) fn begin(&mut self, now: Timestamp) {
-        if self.process.since.is_none() {
-            self.process.since = Some(now);
+        let process = &mut self.process;
+        let was_set_back = process.latest.replace(now).is_some_and(|latest| now < latest);
+        process.since = Some(process.since.map_or(now, |since| since.min(now)));
+        if !was_set_back {
+            return;
+        }
+        let noted = [
+            &mut process.eyes.since,
+            &mut process.leading_since,
+            &mut process.other_led_at,
+            &mut process.leader_ended_at,
+            &mut process.claimed_at,
+        ];
+        for at in noted.into_iter().flatten() {
+            *at = (*at).min(now);
+        }
+        for live in self.live.values_mut() {
+            live.last_beat_at = live.last_beat_at.min(now);
+        }
+        if self.leads() {
+            self.mark_everything();
         }
     }
 
@@ -312,6 +310,7 @@ impl Mesh {
     pub(super) fn rest(&mut self) {
         self.agenda.clear();
         self.process.commands.clear();
+        self.process.sent_under.clear();
         self.process.refused_witnesses.clear();
     }
 
@@ -321,14 +320,16 @@ impl Mesh {
 
     /// When the core has to be woken at the latest.
     pub(super) fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.is_deciding() {
+        if self.is_deciding() || !self.sees_the_log() {
             return None;
         }
-        if self.leads() {
-            // Matters that a full batch left over are due at once.
-            return if self.agenda.is_due() { Some(now) } else { self.agenda.first_instant() };
+        let claim = leader::claim_at(self);
+        if !self.leads() {
+            return claim;
         }
-        leader::claim_at(self)
+        // Matters that a full batch left over are due at once.
+        let matter = if self.agenda.is_due() { Some(now) } else { self.agenda.first_instant() };
+        claim.into_iter().chain(matter).min()
     }
 
     /// Hands out a decision: nothing else is decided until it is back.
@@ -350,8 +351,10 @@ impl Mesh {
     }
 
     pub(super) fn refused(&mut self, position: Position, name: &str) {
+        let position = Position { era: position.era.max(self.meta.cursor.era), ..position };
         if self.passes(position) {
             *self.meta.refused.entry(name.to_owned()).or_default() += 1;
+            self.take_digest();
         }
     }
 
@@ -377,8 +380,4 @@ impl Mesh {
     pub(super) fn settled_at(&self, policy: &super::Policy) -> Timestamp {
         self.process.leading_since.map_or(Timestamp::MAX, |since| after(since, policy.settle_within))
     }
-}
-
-fn pick<K: Ord, V: Clone>(all: &BTreeMap<K, V>, keys: BTreeSet<K>) -> BTreeMap<K, V> {
-    keys.into_iter().filter_map(|key| all.get(&key).cloned().map(|value| (key, value))).collect()
 }

@@ -139,7 +139,7 @@ pub struct Live {
     pub next_seq_before: Option<u64>,
     /// What was folded of this journal when the last beat came.
     pub folded_then: u64,
-    /// Since when the journal has been behind what the log holds of it: it was set back.
+    /// When the journal was last seen behind what the log holds of it: it was set back.
     pub set_back_at: Option<Timestamp>,
     pub outbox: u64,
     pub vitals: Vitals,

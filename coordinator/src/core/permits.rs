@@ -158,6 +158,9 @@ fn blocked(mesh: &Mesh, policy: &Policy, now: Timestamp, run: &Run, taken: &Usag
     let Some(live) = mesh.live.get(&run.node).filter(|live| live.is_heard(now)) else {
         return Some(WaitReason::NodeOffline { node: run.node.clone() });
     };
+    if mesh.quarantine(&run.node).is_some() {
+        return Some(WaitReason::NodeQuarantined { node: run.node.clone() });
+    }
     if live.paused.is_some() || run.not_before.is_some_and(|at| at > now) {
         return Some(WaitReason::NodeBusy { node: run.node.clone() });
     }

@@ -71,6 +71,8 @@ pub enum AlertKind {
     BrokenPlan,
     StorageLow,
     ClockSkew,
+    HistoryLost,
+    CoordinatorDiffers,
 }
 
 impl Default for Policy {
@@ -133,6 +135,8 @@ impl AlertKind {
             Self::BrokenPlan => "broken_plan",
             Self::StorageLow => "storage_low",
             Self::ClockSkew => "clock_skew",
+            Self::HistoryLost => "history_lost",
+            Self::CoordinatorDiffers => "coordinator_differs",
         }
     }
 }

@@ -13,6 +13,7 @@ use landfall_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::era::{EraBegun, Loss};
 use super::node::Node;
 use super::round::Round;
 use super::routine::Routine;
@@ -41,6 +42,15 @@ pub struct Meta {
     /// Rounds before this are not in memory, so a late fact does not open them again.
     #[serde(default)]
     pub horizon: Option<Timestamp>,
+    /// When the fact at the cursor was written.
+    #[serde(default)]
+    pub folded_at: Option<Timestamp>,
+    /// What is known of the log before the present one, until somebody has claimed the era.
+    #[serde(default)]
+    pub loss: Option<Loss>,
+    /// How the present era began; absent in the first one.
+    #[serde(default)]
+    pub era: Option<EraBegun>,
 }
 
 /// Whose decisions count.
@@ -63,6 +73,9 @@ impl Default for Meta {
             unknown_kinds: BTreeMap::new(),
             ignored_decisions: 0,
             horizon: None,
+            folded_at: None,
+            loss: None,
+            era: None,
         }
     }
 }
@@ -135,6 +148,8 @@ pub struct Changes {
     pub tails: BTreeMap<RunId, RunTail>,
     /// Concluded rounds that left memory with their runs: their records stay in the ledger, but are not restored.
     pub forgotten_rounds: BTreeSet<RoundId>,
+    /// Runs of rounds that left memory earlier: a late result is written down, but not restored.
+    pub forgotten_runs: BTreeSet<RunId>,
     /// Resolved alerts that left memory: their records stay in the ledger, but are not restored.
     pub forgotten_alerts: BTreeSet<Uuid>,
 }
@@ -178,6 +193,23 @@ impl Changes {
         }
         entries
     }
+
+    /// Reads one record under its key, tails included.
+    pub fn read(&mut self, key: Key, value: &[u8]) -> Result<(), Refusal> {
+        match key {
+            Key::Meta => self.meta = Some(decode(value, RECORD_BYTES_MAX)?),
+            Key::Writer(id) => drop(self.writers.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Parked(id, seq) => drop(self.parked.insert((id, seq), Some(decode(value, RECORD_BYTES_MAX)?))),
+            Key::Node(id) => drop(self.nodes.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Routine(id) => drop(self.routines.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Limit(id) => drop(self.limits.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Alert(id) => drop(self.alerts.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Round(id) => drop(self.rounds.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Run(id) => drop(self.runs.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Tail(id) => drop(self.tails.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+        }
+        Ok(())
+    }
 }
 
 impl Records {
@@ -199,6 +231,9 @@ impl Records {
         }
         for round in &changes.forgotten_rounds {
             self.rounds.remove(round);
+        }
+        for run in &changes.forgotten_runs {
+            self.runs.remove(run);
         }
         for alert in &changes.forgotten_alerts {
             self.alerts.remove(alert);

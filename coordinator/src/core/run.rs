@@ -60,6 +60,20 @@ pub struct Run {
     pub end: Option<End>,
 }
 
+/// Which part of which round a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub round: RoundId,
+    pub routine: RoutineName,
+    pub node: NodeId,
+    pub task: TaskKind,
+    pub slot: Option<Timestamp>,
+    /// Place in the round's order; absent where the round does not expect the run.
+    pub position: Option<u32>,
+    pub queued_at: Timestamp,
+    pub plan_hash: String,
+}
+
 /// How far a run is; it only moves forward, except that a run which its node did not take on queues again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,7 +144,40 @@ pub struct End {
     pub late: bool,
 }
 
+/// Runs outside a round's expected set come after those in it.
+const POSITION_UNEXPECTED: u32 = u32::MAX;
+
 impl Run {
+    /// A run of which nothing has been heard yet.
+    pub fn queued(id: RunId, part: Part, needs: Needs) -> Self {
+        let Part { round, routine, node, task, slot, position, queued_at, plan_hash } = part;
+        Self {
+            id,
+            round,
+            routine,
+            node,
+            task,
+            slot,
+            expected: position.is_some(),
+            position: position.unwrap_or(POSITION_UNEXPECTED),
+            queued_at,
+            plan_hash,
+            needs,
+            stage: Stage::Queued,
+            dispatches: 0,
+            sent: None,
+            not_before: None,
+            cancel: None,
+            trigger: None,
+            started_at: None,
+            attempt: 0,
+            phase: None,
+            milestone: None,
+            retries: Vec::new(),
+            end: None,
+        }
+    }
+
     pub const fn is_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended)
     }

@@ -7,13 +7,14 @@ use landfall_proto::envelope::{Envelope, Position};
 use landfall_proto::fact::agent::AgentFact;
 use landfall_proto::fact::coordinator::{AlertDelivered, CoordinatorFact};
 use landfall_proto::id::{CommandId, Holder, NodeId};
-use landfall_proto::live::{Beacon, Beat};
+use landfall_proto::live::{Beacon, Beat, Presence};
 use landfall_proto::time::Timestamp;
 use uuid::Uuid;
 
 use super::mesh::Mesh;
 use super::policy::Policy;
 use super::record::Resolved;
+use super::sight::LogSight;
 use super::{ask, command, decide, fold};
 
 /// Everything that can wake the core.
@@ -28,6 +29,15 @@ pub enum Input {
     Heard(Beat),
     /// A leader's beacon, one's own included.
     Led(Beacon),
+    /// A coordinator's presence, one's own included.
+    Present(Presence),
+    /// What the bus says of the log, about once a second; without it for [`SIGHT_FOR`](super::sight::SIGHT_FOR) nothing is
+    /// decided. `None` says at once that the log is out of sight: the link is down, or the bus does not answer.
+    Sight(Option<LogSight>),
+    /// The log is another one than was read before, or has lost its tail from this sequence on. It has to be handed in again
+    /// from its start, and own facts on their way may be lost: the process begins again from its ledger, under a fresh
+    /// incarnation.
+    LogReplaced(Option<u64>),
     /// The bus reported that this node's client is disconnected.
     Gone(NodeId),
     /// An operator's request that acts: start, cancel, retry, retire, set a limit. Reads never come here.
@@ -121,31 +131,38 @@ impl Logged {
     }
 }
 
-/// Hands one input to the mesh. Decisions are made only while none of this process's own are on their way through the log.
+/// Hands one input to the mesh. Decisions are made only while the log is in sight and none of this process's own are on their
+/// way through it.
 pub fn step(mesh: &mut Mesh, policy: &Policy, now: Timestamp, input: Input) -> Step {
     let mut step = Step::default();
     mesh.begin(now);
+    // Who stood still until now went out of sight meanwhile, whatever comes first when he wakes.
+    mesh.look_around(now);
     match input {
         Input::Logged(position, logged) => fold::logged(mesh, policy, now, position, logged, &mut step.effects),
         Input::Refused(position, name) => mesh.refused(position, name),
         Input::Heard(beat) => mesh.heard(beat, policy, now),
         Input::Led(beacon) => mesh.led(&beacon, now),
+        Input::Present(presence) => mesh.present(presence, now),
+        Input::Sight(sight) => mesh.process.eyes.log = sight,
+        Input::LogReplaced(lost_from) => mesh.log_replaced(lost_from, now),
         Input::Gone(node) => mesh.gone(&node),
         Input::Asked(ticket, request) => ask::admit(mesh, ticket, request, &mut step.effects),
         Input::Answered(id, answer) => command::answered(mesh, now, id, answer, &mut step.facts),
         Input::Delivered(delivery) => delivered(mesh, delivery, &mut step.facts),
         Input::Woke => {}
     }
+    mesh.look_around(now);
     mesh.advance(now);
-    if mesh.leads() {
-        command::again(mesh, now, &mut step.effects);
-    } else {
+    if !mesh.leads() {
         mesh.rest();
+    } else if mesh.sees_the_log() {
+        command::again(mesh, now, &mut step.effects);
     }
     if !mesh.is_deciding() {
         ask::answer(mesh, policy, now, &mut step);
     }
-    if !mesh.is_deciding() {
+    if !mesh.is_deciding() && mesh.sees_the_log() {
         decide::decide(mesh, policy, now, &mut step.facts);
     }
     step.wake_at = mesh.wake_at(now);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_proto::fact::coordinator::WitnessAsked;
 use landfall_proto::id::{CommandId, NodeId, RepositoryId, RunId};
-use landfall_proto::report::{Outcome, TaskKind};
+use landfall_proto::report::{Outcome, Reason, TaskKind};
 use landfall_proto::time::{Timestamp, after};
 use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
 
@@ -24,7 +24,15 @@ pub fn standings(mesh: &Mesh, round: &Round) -> Vec<NodeStanding> {
     let witnesses = round.witnesses();
     let mut runs: Vec<&Run> = expected(mesh, round).collect();
     runs.sort_by_key(|run| run.position);
-    runs.into_iter().map(|run| standing_of(run, &witnesses)).collect()
+    runs.into_iter().map(|run| trusted(mesh, standing_of(run, &witnesses))).collect()
+}
+
+/// What a node reports while two machines may speak in its name proves nothing.
+fn trusted(mesh: &Mesh, mut node: NodeStanding) -> NodeStanding {
+    if node.standing == Standing::Good && mesh.quarantine(&node.node).is_some() {
+        (node.standing, node.reason) = (Standing::Bad, Some(Reason::Conflict));
+    }
+    node
 }
 
 /// The verdict that follows from what is known. Nodes are missing only at the deadline, for before it everybody has reported.
@@ -39,7 +47,8 @@ pub(super) fn verdict(mesh: &Mesh, round: &Round, now: Timestamp, late: bool) ->
     };
     let mut summary = summary(&nodes);
     if late {
-        summary.push_str(&format!("; judged late at {now}, because no coordinator led at the deadline"));
+        summary
+            .push_str(&format!("; judged late at {now}, because no coordinator led, or saw the log, at the deadline"));
     }
     Verdict { kind, summary, nodes, late }
 }
@@ -60,6 +69,16 @@ fn rule_holds(mesh: &Mesh, round: &Round, nodes: &[NodeStanding]) -> bool {
             count > 0 && wanted == covered && unlabelled.clone().all(|node| node.standing == Standing::Good)
         }
     }
+}
+
+/// Whether a verdict calls a node missing whose result stands before it in the log: then it speaks of an older state, and is
+/// made again.
+pub(super) fn is_outdated(mesh: &Mesh, verdict: &Verdict) -> bool {
+    let witnesses = BTreeMap::new();
+    verdict.nodes.iter().filter(|node| node.standing == Standing::Missing).any(|node| {
+        let run = mesh.runs.get(&node.run);
+        run.is_some_and(|run| standing_of(run, &witnesses).standing != Standing::Missing)
+    })
 }
 
 fn standing_of(run: &Run, witnesses: &BTreeMap<RunId, Witness>) -> NodeStanding {
@@ -142,7 +161,8 @@ pub(super) fn asks(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) 
 fn shared_out(mesh: &Mesh, now: Timestamp, repository: &RepositoryId, runs: &[&Run]) -> Vec<(NodeId, Vec<RunId>)> {
     let able = mesh.index.witnesses.get(repository);
     let written = |node: &NodeId| runs.iter().filter(|run| run.node == *node).count();
-    let mut candidates: Vec<&NodeId> = able.into_iter().flatten().filter(|node| mesh.is_online(node, now)).collect();
+    let is_able = |node: &&NodeId| mesh.is_online(node, now) && mesh.quarantine(node).is_none();
+    let mut candidates: Vec<&NodeId> = able.into_iter().flatten().filter(is_able).collect();
     candidates.sort_by_key(|node| (written(node), (*node).clone()));
     let Some(first) = candidates.first() else { return Vec::new() };
     let of = |wanted: bool| -> Vec<RunId> {

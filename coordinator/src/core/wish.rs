@@ -124,6 +124,12 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
         AlertKind::StorageLow => "Free space there or give it more.",
         AlertKind::ClockSkew => "Set the node's clock by NTP.",
         AlertKind::Conflict => "Give the copy its own node id and a fresh state directory.",
+        AlertKind::HistoryLost => {
+            "Look at the bus's disk and its settings; nodes send again what they still have, and one that never comes back can be retired."
+        }
+        AlertKind::CoordinatorDiffers => {
+            "See that all coordinators have the same version; the one that differs takes over the leader's state."
+        }
         AlertKind::Failed
         | AlertKind::Overdue
         | AlertKind::Diverged
@@ -143,6 +149,8 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "node_silent" => "the node is heard again",
         "stale" => "there is a good backup that is young enough",
         "guard" => "the latest good run is within its bands",
+        "history_lost" => "every node that is heard has sent what was missing",
+        "coordinator_differs" => "its state is the leader's again, or it has gone",
         "contradicted" => "a later snapshot was found",
         _ => "it is no longer so",
     }

@@ -93,6 +93,13 @@ impl Writer {
         if *first.key() == self.next_seq { Some(first.remove()) } else { None }
     }
 
+    /// What is remembered of the last facts below `seq`, at most so many, oldest first.
+    pub(super) fn halves_below(&self, seq: u64, max: usize) -> Vec<u64> {
+        let above = usize::try_from(self.next_seq.saturating_sub(seq)).unwrap_or(usize::MAX);
+        let end = self.hashes.len().saturating_sub(above);
+        self.hashes.range(end.saturating_sub(max)..end).copied().collect()
+    }
+
     /// Where a writer should begin to send again.
     pub fn hole(&self) -> Option<u64> {
         (!self.parked.is_empty()).then_some(self.next_seq)

@@ -7,17 +7,20 @@ use landfall_proto::codec::encode;
 use landfall_proto::control::{REPLY_KIND, Reply};
 use landfall_proto::envelope::{Envelope, Identity};
 use landfall_proto::id::{Holder, Incarnation, NodeId};
-use landfall_proto::live::{BEACON_KIND, Beacon, SYNC_KIND};
+use landfall_proto::live::{BEACON_KIND, PRESENCE_KIND, Presence, SYNC_KIND};
 use landfall_proto::subject::{Subject, Topic};
 use tokio::time::Instant;
 
 use super::bus::Event;
-use super::shell::{Own, Shell};
+use super::shell::{Ended, Own, Shell};
 use super::{clock, message, service};
 use crate::core::step::Effect;
 
 /// How long an own fact may be on its way through a log that is otherwise read to its end.
 const FLIGHT_MAX: Duration = Duration::from_secs(60);
+
+/// How long the end waits for its last word to leave.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// Gives answers in this coordinator's name, from any task.
 #[derive(Debug, Clone)]
@@ -86,20 +89,30 @@ impl Shell {
         Replier { holder: self.own.holder.clone(), incarnation: self.own.incarnation }
     }
 
-    /// What repeats every two seconds.
+    /// What repeats every second.
     pub(super) fn beat(&mut self) {
         service::alive();
+        self.look();
         self.watch_flights();
-        if self.mesh.leads() {
-            let beacon = Beacon {
-                holder: self.own.holder.clone(),
-                epoch: self.mesh.epoch(),
-                position: self.mesh.cursor(),
-                sent_at: clock::now(),
-            };
+        let now = clock::now();
+        if let Some(beacon) = self.mesh.beacon(now) {
             let envelope = self.message(BEACON_KIND, encode(&beacon));
             self.bus.tell(&Subject::new(self.bus.cluster(), Topic::Beacon), &envelope);
         }
+        self.show(&self.mesh.presence(now));
+    }
+
+    fn show(&self, presence: &Presence) {
+        let envelope = self.message(PRESENCE_KIND, encode(presence));
+        self.bus.tell(&Subject::new(self.bus.cluster(), Topic::Beacon), &envelope);
+    }
+
+    /// A leader that ends says so, and nobody has to wait for its silence. Who does not agree with the leader shows how.
+    pub(super) async fn say_goodbye(&self, ended: &Ended) {
+        let is_ending = *ended == Ended::Stopped;
+        self.show(&Presence { is_ending, ..self.mesh.presence(clock::now()) });
+        // Messages leave in their order: once this question is answered, the word before it has left.
+        let _ = tokio::time::timeout(GOODBYE_MAX, self.bus.log_info()).await;
     }
 
     /// Tells a node what is safe and what is missing.
@@ -117,14 +130,14 @@ impl Shell {
     /// Own facts that neither come back nor are known to be lost hold up every decision. Nothing but a fresh start, under a
     /// fresh identity, is safe then: what was decided is decided again.
     fn watch_flights(&mut self) {
-        if self.mesh.in_flight() == 0 || self.lag() != Some(0) {
+        if self.mesh.in_flight() == 0 || self.mesh.lag(clock::now()) != Some(0) {
             self.flying_since = None;
             return;
         }
         let since = *self.flying_since.get_or_insert_with(Instant::now);
         if since.elapsed() > FLIGHT_MAX {
             tracing::error!(facts = self.mesh.in_flight(), "decisions do not come back from the log");
-            self.is_log_replaced = true;
+            self.must_restart = true;
         }
     }
 }

@@ -8,12 +8,14 @@ use landfall_proto::command::Answer;
 use landfall_proto::control::{REQUEST_KIND, Request};
 use landfall_proto::envelope::Envelope;
 use landfall_proto::id::{CommandId, NodeId};
-use landfall_proto::live::{BEACON_KIND, BEAT_KIND, Beacon, Beat, PROGRESS_KIND};
+use landfall_proto::live::{BEACON_KIND, BEAT_KIND, Beacon, Beat, PRESENCE_KIND, PROGRESS_KIND, Presence};
 use landfall_proto::report::Progress;
 use landfall_proto::subject::{Filter, Role, Subject, Topic};
 use landfall_proto::version::is_readable;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+
+use super::look::Look;
 
 /// Events that wait for the loop. Behind it stand the inboxes, which drop what nobody takes in time: all of it is repeated.
 pub(super) const EVENTS_MAX: usize = 4096;
@@ -26,6 +28,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Event {
     Heard(Beat),
     Led(Beacon),
+    Present(Presence),
+    Saw(Look),
     Gone(NodeId),
     Moved(Progress),
     Asked(Incoming, Request),
@@ -99,6 +103,11 @@ fn read(message: Incoming) -> Result<Event, Refusal> {
             same_writer(node.as_str(), &envelope.writer)?;
             same_writer(&run.to_string(), &progress.run.to_string())?;
             Ok(Event::Moved(progress))
+        }
+        Topic::Beacon if envelope.kind == PRESENCE_KIND => {
+            let presence: Presence = body(&envelope, PRESENCE_KIND)?;
+            same_writer(presence.holder.as_str(), &envelope.writer)?;
+            Ok(Event::Present(presence))
         }
         Topic::Beacon => {
             let beacon: Beacon = body(&envelope, BEACON_KIND)?;

@@ -19,11 +19,8 @@ const BATCH_WAIT: Duration = Duration::from_secs(2);
 /// The log from the cursor on, and whether the log is still the one that the cursor was written in.
 pub(super) struct Reader {
     batches: mpsc::Receiver<Told<Batch>>,
-    era: u32,
     /// What must stand at the first position that is read.
     expected: Option<Position>,
-    /// Whether anything came from the log in this life of the loop.
-    has_read: bool,
     has_complained: bool,
 }
 
@@ -31,25 +28,7 @@ impl Reader {
     /// Begins one position early, to see that what was folded last still stands there.
     pub(super) fn open(bus: &Bus, cursor: Position) -> Self {
         let expected = (cursor.seq > 0).then_some(cursor);
-        Self {
-            batches: follow(bus.read_log(cursor.seq.saturating_sub(1))),
-            era: cursor.era,
-            expected,
-            has_read: false,
-            has_complained: false,
-        }
-    }
-
-    /// Reads another log, or one that lost its tail, from its beginning: identities make every repeat harmless, and the
-    /// next era makes its positions lie behind all earlier ones.
-    fn restart(&mut self, bus: &Bus) {
-        *self = Self {
-            batches: follow(bus.read_log(0)),
-            era: self.era + 1,
-            expected: None,
-            has_read: false,
-            has_complained: false,
-        };
+        Self { batches: follow(bus.read_log(cursor.seq.saturating_sub(1))), expected, has_complained: false }
     }
 
     /// The next piece of the log, or how it stands. Dropping the future loses nothing.
@@ -89,30 +68,30 @@ impl Shell {
     pub(super) fn take_batch(&mut self, told: Told<Batch>, reader: &mut Reader) {
         match told {
             Told::Done(batch) => {
-                self.log = Some(batch.log);
                 reader.has_complained = false;
-                if let Some(first) = batch.messages.first()
-                    && !reader.agrees(first)
-                {
+                let Some(first) = batch.messages.first() else { return };
+                if !reader.agrees(first) {
                     tracing::error!(
                         cursor = self.mesh.cursor().seq,
                         "the log is not the one that was read before; it is read from its start"
                     );
-                    self.count("log_replaced");
-                    return reader.restart(&self.bus);
+                    return self.log_replaced(None);
                 }
-                reader.has_read |= !batch.messages.is_empty();
+                if !std::mem::replace(&mut self.is_same_log, true) {
+                    // What was said of the log before it was known to be the same one did not count.
+                    self.look();
+                }
                 for message in batch.messages {
-                    self.take_message(&message, reader.era);
+                    self.take_message(&message);
                 }
             }
-            Told::Unknown => self.log = None,
+            Told::Unknown => {}
             Told::Refused(refusal) => self.take_refusal(&refusal, reader),
         }
     }
 
-    fn take_message(&mut self, message: &LogMessage, era: u32) {
-        let position = Position { era, seq: message.seq, hash: hash(message) };
+    fn take_message(&mut self, message: &LogMessage) {
+        let position = Position { era: self.mesh.cursor().era, seq: message.seq, hash: hash(message) };
         match message.fact() {
             Ok((Topic::NodeFact(node), envelope)) => {
                 self.feed(Input::Logged(position, Logged::from_node(node, envelope)))
@@ -139,23 +118,25 @@ impl Shell {
         }
     }
 
+    /// The bus has lost the log with its disk, or nobody has made it yet.
+    pub(super) fn make_log(&self) {
+        let bus = self.bus.clone();
+        tokio::spawn(async move { bus.ensure_log(&LogSettings::default()).await });
+    }
+
     fn take_refusal(&mut self, refusal: &BusRefusal, reader: &mut Reader) {
         // What goes on being so is said once.
-        if self.log.take().is_some() || !reader.has_complained {
+        if !reader.has_complained {
             let problem = refusal.problem();
             tracing::error!(why = problem.why, fix = problem.fix, "{refusal}");
         }
         reader.has_complained = true;
         match refusal {
-            BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced => {
-                self.count("log_replaced");
-                // What was published into the lost part is lost with it, and only a fresh start forgets it.
-                self.is_log_replaced |= reader.has_read;
-                reader.restart(&self.bus);
-            }
+            BusRefusal::LogRewound { last_seq, .. } => self.log_replaced(Some(last_seq + 1)),
+            BusRefusal::LogReplaced => self.log_replaced(Some(1)),
             BusRefusal::NoLog { .. } => {
-                let bus = self.bus.clone();
-                tokio::spawn(async move { bus.ensure_log(&LogSettings::default()).await });
+                self.make_log();
+                self.feed(Input::Sight(None));
             }
             BusRefusal::NotPermitted { .. }
             | BusRefusal::NobodyListens { .. }

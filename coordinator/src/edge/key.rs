@@ -52,6 +52,16 @@ pub fn piece_key(record: &[u8], number: u16) -> Vec<u8> {
     [&[2], record, &number.to_be_bytes()].concat()
 }
 
+/// Whether this is a piece of a record behind its first.
+pub fn is_piece(key: &[u8]) -> bool {
+    key.first() == Some(&2)
+}
+
+/// Whether this entry says that a record is held in memory.
+pub fn is_held_list(key: &[u8]) -> bool {
+    matches!(key.first(), Some(8 | 9 | 32))
+}
+
 impl Index {
     const fn number(&self) -> u8 {
         match self {

@@ -7,14 +7,20 @@ mod command;
 mod intake;
 pub mod key;
 pub mod ledger;
+mod look;
+pub mod pass;
 mod publish;
 mod reads;
+mod rebuild;
 mod requests;
 mod serve;
 pub mod service;
 mod shell;
+mod snapshot;
+mod stall;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use landfall_proto::envelope::Envelope;
 use landfall_proto::id::Incarnation;

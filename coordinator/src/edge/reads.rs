@@ -78,7 +78,8 @@ pub(super) fn read(
         | Request::Cancel { .. }
         | Request::Retry { .. }
         | Request::Retire { .. }
-        | Request::SetLimit { .. } => problem("this is no question", "it acts", "ask the coordinator to act"),
+        | Request::SetLimit { .. }
+        | Request::Snapshot { .. } => problem("this is no question", "it acts", "ask the coordinator to act"),
     })
 }
 

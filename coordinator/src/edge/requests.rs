@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use landfall_proto::bus::Incoming;
 use landfall_proto::command::{Action, Answer, Command};
 use landfall_proto::control::{Problem, Reply, Request};
 use landfall_proto::id::{NodeId, RunId};
-use landfall_proto::live::BEACON_INTERVAL;
 use landfall_proto::time::{Duration as Span, after};
 use landfall_proto::view::LogView;
 use tokio::sync::Semaphore;
@@ -32,6 +32,10 @@ const FETCHES_MAX: usize = 32;
 
 /// How long the request for a piece of a log may be on its way.
 const READ_LOG_LIFE: Span = Span::from_secs(10);
+
+/// Without a leader for so long a coordinator answers questions although it does not lead: longer than a standby needs to
+/// take over.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
 
 /// Requests that are not answered yet.
 #[derive(Debug)]
@@ -88,6 +92,8 @@ impl Shell {
                 Err(incoming) => self.reply(incoming, busy()),
             },
             Request::Logs { run, offset } => self.fetch_log(incoming, run, offset),
+            // Coordinators ask each other; a task beside the loop answers.
+            Request::Snapshot { .. } => {}
             Request::Status
             | Request::Rounds { .. }
             | Request::Round { .. }
@@ -121,7 +127,6 @@ impl Shell {
     fn read(&self, request: &Request) -> Reply {
         let scene = Scene { mesh: &self.mesh, policy: &self.policy, progress: &self.progress, now: clock::now() };
         let around = Surroundings {
-            lag: self.lag(),
             bus_version: self.bus.health().server_version,
             started_at: self.started_at,
             refused: self.refused.clone(),
@@ -136,14 +141,18 @@ impl Shell {
         })
     }
 
-    /// Another coordinator leads and answers, or may do so for all that is known yet; two answers to one question would be
-    /// one too many.
+    /// The leader answers, and two answers to one question would be one too many. Where nobody has led for a while, because
+    /// the bus shows its log to nobody, one of those who are there says at least what it knows.
     fn stands_by(&self) -> bool {
-        let fresh = BEACON_INTERVAL.as_std() * 3;
-        let me = self.mesh.me();
-        let led_before = self.mesh.leader().is_some_and(|leader| leader.holder == me.holder);
-        let another_is_heard = self.other_led_at.is_some_and(|at| at.elapsed() < fresh);
-        !self.mesh.leads() && (another_is_heard || (!led_before && self.began.elapsed() < fresh))
+        if self.mesh.acts() {
+            return false;
+        }
+        let quiet_since = self.blind_since.max(self.other_led_at);
+        if quiet_since.is_none_or(|since| since.elapsed() < ALONE_AFTER) {
+            return true;
+        }
+        let me = &self.mesh.me().holder;
+        self.mesh.peers(clock::now()).any(|peer| peer.presence.holder < *me)
     }
 
     /// Asks the run's node for a piece of its log and passes the answer on.

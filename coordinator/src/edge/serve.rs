@@ -5,20 +5,27 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::alert::{Alert, AlertKey, Severity};
 use landfall_proto::bus::{Bus, BusError, BusRefusal, ConnectOptions, LogSettings, Signer, Told, WatchOptions};
 use landfall_proto::control::Problem;
-use landfall_proto::id::CommandId;
+use landfall_proto::id::Holder;
 use landfall_proto::subject::Role;
-use uuid::Uuid;
 
-use super::ledger::{Ledger, LedgerError, open};
+use super::ledger::{Ledger, LedgerError, Opened, lock, open_locked};
+use super::pass::Pass;
+use super::rebuild::{News, Source, adopt, gap, is_empty, rebuild};
 use super::shell::{Ended, Parts, ShellError, run};
+use super::snapshot::Keeper;
+use super::stall::open_when_there_is_room;
+use super::watchdog::watch;
 use super::{clock, service};
 use crate::config::Config;
 
 /// Pause before the bus is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often, and after which pause, a leader is asked for its state before the own one is gone on with.
+const ADOPT_TRIES: u32 = 10;
+const ADOPT_AGAIN: Duration = Duration::from_secs(3);
 
 /// Why the coordinator does not run.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +69,9 @@ fn ledger_problem(error: &LedgerError) -> Problem {
         ),
         LedgerError::Damaged { .. } | LedgerError::Unreadable(_) | LedgerError::Format { .. } => (
             "a record is not what was written",
-            "start again: what cannot be read is moved aside, and everything is read again from the log",
+            "start again: what cannot be read is moved aside, and the newest snapshot and the log fill a fresh ledger",
         ),
+        LedgerError::ViewLost => ("so much was committed meanwhile", "wait: it is tried again"),
     };
     Problem { what: error.to_string(), why: if why.is_empty() { known.to_owned() } else { why }, fix: fix.to_owned() }
 }
@@ -76,40 +84,104 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 /// Runs the coordinator until `stop` is done. Waits for a bus that is not there yet, for ever.
 pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
     let mut stop = pin!(stop);
-    let opened = open(&config.state_dir, clock::now())?;
-    let _lock = opened.lock;
-    let mut rebuilt = opened.quarantined.map(|(aside, why)| rebuilt_alert(&config, &aside.display().to_string(), &why));
-    let ledger: Arc<dyn Ledger> = Arc::new(opened.ledger);
+    let _lock = lock(&config.state_dir)?;
+    let Some(mut opened) = open_when_there_is_room(&config, None, stop.as_mut()).await? else { return Ok(()) };
     let bus = connect(&config).await?;
     tokio::select! {
         () = &mut stop => return Ok(()),
         made = ensure_log(&bus) => made?,
     }
-    tracing::info!(cluster = %config.cluster, coordinator = %config.holder, cursor = opened.records.meta.cursor.seq, "the coordinator follows the log");
-    let mut records = Some(opened.records);
+    let pass = Arc::new(Pass::default());
+    let _watching = config.watchdog.as_ref().and_then(|watchdog| watch(watchdog, Arc::clone(&pass)));
+    let mut news = News::default();
     loop {
+        let ready = tokio::select! {
+            () = &mut stop => return Ok(()),
+            filled = fill_if_empty(&config, &bus, opened, &mut news) => filled?,
+        };
+        let cursor = ready.records.meta.cursor;
+        tracing::info!(cluster = %config.cluster, coordinator = %config.holder, cursor = cursor.seq, "the coordinator follows the log");
+        let ledger: Arc<dyn Ledger> = Arc::new(ready.ledger);
+        let keeper = Keeper::start(&config.state_dir, &config.holder, &ledger, &bus);
         let parts = Parts {
             bus: bus.clone(),
             ledger: Arc::clone(&ledger),
-            records: match records.take() {
-                Some(records) => records,
-                None => ledger.load()?,
-            },
+            records: ready.records,
             holder: config.holder.clone(),
             policy: config.policy.clone(),
             signer: Signer::from_seed(&config.signing_seed),
             sinks: config.sinks.clone(),
             disconnects: disconnects(&config).await,
-            alert: rebuilt.take(),
+            alert: std::mem::take(&mut news).alert(&config),
+            pass: Arc::clone(&pass),
         };
-        match run(parts, service::ready, &mut stop).await? {
-            Ended::Stopped => break,
-            Ended::LogReplaced => tracing::warn!("the coordinator begins again with the log as it is"),
+        let ended = run(parts, service::ready, &mut stop).await;
+        keeper.end(matches!(ended, Ok(Ended::Stopped))).await;
+        // The store can be opened again once nobody has it.
+        drop(ledger);
+        let full = match ended {
+            Ok(Ended::Stopped) => break,
+            Ok(Ended::LogReplaced) => {
+                tracing::warn!("the coordinator begins again with the log as it is");
+                None
+            }
+            Ok(Ended::Diverged { leader }) => {
+                tracing::error!(%leader, "this coordinator made another state of the log than the leader");
+                tokio::select! {
+                    () = &mut stop => break,
+                    adopted = adopt_patiently(&config, &bus, &leader) => news = adopted,
+                }
+                None
+            }
+            Err(ShellError::Ledger(error)) if error.is_full() => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        match open_when_there_is_room(&config, full, stop.as_mut()).await? {
+            Some(again) => opened = again,
+            None => break,
         }
     }
     service::stopping();
     tracing::info!("the coordinator has ended; everything it knew is in its ledger");
     Ok(())
+}
+
+/// An empty ledger is filled from a snapshot where there is one. Notes what a person should know about it.
+async fn fill_if_empty(config: &Config, bus: &Bus, opened: Opened, news: &mut News) -> Result<Opened, ServeError> {
+    let mut opened = opened;
+    if let Some((aside, why)) = opened.quarantined.take() {
+        news.aside = Some(aside.display().to_string());
+        news.why = Some(format!("could not be read ({why})"));
+    }
+    if is_empty(&opened.records) {
+        drop(opened);
+        let source = rebuild(config, bus).await;
+        opened = open_locked(&config.state_dir, clock::now())?;
+        // A coordinator that has a snapshot of its own had a ledger once.
+        if matches!(source, Source::OwnSnapshot(_)) && news.why.is_none() {
+            news.why = Some("was gone".to_owned());
+        }
+        tracing::info!(%source, "the ledger was empty and is built from what there is");
+        news.source = Some(source);
+    }
+    if let Told::Done(info) = bus.log_info().await {
+        news.gap = gap(opened.records.meta.cursor, info.state);
+    }
+    Ok(opened)
+}
+
+/// Takes over the leader's state, and goes on with the own one where the leader does not give it in time: it may be gone, and
+/// whoever leads then is compared with again.
+async fn adopt_patiently(config: &Config, bus: &Bus, leader: &Holder) -> News {
+    for _ in 0..ADOPT_TRIES {
+        match adopt(config, bus, leader).await {
+            Ok(news) => return news,
+            Err(why) => tracing::error!(why, %leader, "the leader's state cannot be taken over yet"),
+        }
+        service::alive();
+        tokio::time::sleep(ADOPT_AGAIN).await;
+    }
+    News::default()
 }
 
 async fn connect(config: &Config) -> Result<Bus, ServeError> {
@@ -165,21 +237,5 @@ async fn ensure_log(bus: &Bus) -> Result<(), ServeError> {
         // The link's own return ends the wait early.
         bus.wait_up(AGAIN).await;
         tokio::time::sleep(AGAIN / 10).await;
-    }
-}
-
-fn rebuilt_alert(config: &Config, aside: &str, why: &str) -> Alert {
-    Alert {
-        key: AlertKey(format!("ledger_rebuilt/{}", config.holder)),
-        id: CommandId::of("ledger_rebuilt", Uuid::nil(), aside).0,
-        severity: Severity::Warning,
-        title: format!("The ledger of {} could not be read ({why}) and is rebuilt from the log", config.holder),
-        routine: None,
-        round: None,
-        nodes: Vec::new(),
-        reason: None,
-        last_good_at: None,
-        fix: format!("check the disk of this machine; what was moved aside lies in {aside} and may be removed"),
-        runbook: config.policy.runbook(&format!("ledger_rebuilt/{}", config.holder), None),
     }
 }

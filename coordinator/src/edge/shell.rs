@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_proto::alert::Alert;
-use landfall_proto::bus::{Bus, Disconnects, LogState, Signer};
+use landfall_proto::bus::{Bus, Disconnects, Signer};
 use landfall_proto::envelope::Envelope;
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::id::{Holder, Incarnation, NodeId, RunId};
@@ -15,13 +15,14 @@ use landfall_proto::live::BEACON_INTERVAL;
 use landfall_proto::report::Progress;
 use landfall_proto::subject::{Subject, Topic};
 use landfall_proto::time::{Timestamp, between};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::bus::{EVENTS_MAX, Event, listen, watch};
 use super::command::Commander;
 use super::intake::Reader;
 use super::ledger::{Ledger, LedgerError};
+use super::pass::Pass;
 use super::requests::Desk;
 use super::{clock, publish};
 use crate::config::SinkConfig;
@@ -40,6 +41,9 @@ const DELIVERIES_MAX: usize = 1024;
 /// Runs whose latest progress is kept.
 const PROGRESS_MAX: usize = 20_000;
 
+/// Questions about the log's end that wait for their answers at the same time.
+const LOOKS_MAX: usize = 8;
+
 /// Everything the loop is made of.
 pub(super) struct Parts {
     pub(super) bus: Bus,
@@ -54,6 +58,8 @@ pub(super) struct Parts {
     pub(super) disconnects: Option<Disconnects>,
     /// Something about this process itself that a person must know.
     pub(super) alert: Option<Alert>,
+    /// Where the loop says that it came round.
+    pub(super) pass: Arc<Pass>,
 }
 
 /// Why the loop ended by itself. Ending is right: what the memory holds and the ledger lacks is read from the log again.
@@ -64,68 +70,64 @@ pub enum ShellError {
 }
 
 /// How the loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
     /// It was asked to.
     Stopped,
-    /// The log is another one than before, so decisions on their way may be lost: begin again from the ledger.
+    /// The log is another one than before, or decisions on their way are lost: begin again from the ledger.
     LogReplaced,
+    /// This state is another one than the leader's, which is the one that counts.
+    Diverged { leader: Holder },
 }
 
 /// Runs until `stop` is done, the log is replaced, or the ledger fails. `ready` is called once, when the whole log is folded for the first time.
 pub(super) async fn run(
-    parts: Parts,
+    mut parts: Parts,
     ready: impl FnOnce(),
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, ShellError> {
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
     let (delivered, mut deliveries) = mpsc::channel(DELIVERIES_MAX);
-    if let Some(disconnects) = parts.disconnects {
+    if let Some(disconnects) = parts.disconnects.take() {
         tokio::spawn(watch(disconnects, events.clone()));
     }
     listen(&parts.bus, &events);
+    let mut link = parts.bus.watch_health();
     let mut reader = Reader::open(&parts.bus, parts.records.meta.cursor);
+    let (alert, pass) = (parts.alert.take(), Arc::clone(&parts.pass));
     let mut ready = Some(ready);
-    let mut shell = Shell::new(
-        Own { holder: parts.holder, incarnation: clock::incarnation(), next_seq: 0 },
-        parts.bus,
-        parts.ledger,
-        parts.records,
-        parts.policy,
-        parts.signer,
-        &parts.sinks,
-        events,
-        delivered,
-    );
+    let mut shell = Shell::new(parts, events, delivered);
     let mut beacon = interval(BEACON_INTERVAL.as_std());
     beacon.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stop);
-    if let Some(alert) = parts.alert {
+    if let Some(alert) = alert {
         shell.tell_everybody(alert);
     }
     shell.feed(Input::Woke);
     shell.finish()?;
-    loop {
+    let ended = loop {
         tokio::select! {
-            () = &mut stop => break,
+            () = &mut stop => break Ended::Stopped,
             () = std::future::ready(()), if shell.desk.has_reads() => {}
             told = reader.next() => shell.take_batch(told, &mut reader),
             Some(event) = happened.recv() => shell.take_events(event, &mut happened),
             Some(delivery) = deliveries.recv() => shell.feed(Input::Delivered(delivery)),
+            Ok(()) = link.changed() => shell.link_changed(),
             () = sleep_until(shell.wake) => shell.feed(Input::Woke),
             _ = beacon.tick() => shell.beat(),
         }
         shell.finish()?;
-        if shell.is_caught_up()
-            && let Some(ready) = ready.take()
-        {
-            ready();
+        if shell.mesh.sees_the_log() {
+            pass.note(clock::now(), shell.mesh.leads());
+            if let Some(ready) = ready.take() {
+                ready();
+            }
         }
-        if shell.is_log_replaced {
-            break;
+        if let Some(ended) = shell.ended() {
+            break ended;
         }
-    }
-    shell.end()
+    };
+    shell.end(ended).await
 }
 
 /// Under which identity this process writes.
@@ -153,46 +155,42 @@ pub(super) struct Shell {
     pub(super) progress: BTreeMap<RunId, Progress>,
     /// Refusals beside the log, by name, since this process began.
     pub(super) refused: BTreeMap<String, u64>,
-    pub(super) log: Option<LogState>,
     pub(super) started_at: Timestamp,
-    pub(super) began: Instant,
     /// When another coordinator's beacon was last heard.
     pub(super) other_led_at: Option<Instant>,
+    /// Since when the log has been out of sight, this process's own start included.
+    pub(super) blind_since: Option<Instant>,
     /// Since when own facts have been on their way while the log was read to its end.
     pub(super) flying_since: Option<Instant>,
-    pub(super) is_log_replaced: bool,
+    /// Whether what was folded last still stands at the cursor.
+    pub(super) is_same_log: bool,
+    /// Questions about the log's end that are not answered.
+    pub(super) looks: Arc<Semaphore>,
+    /// Answers in a row by which the log ends before what was folded.
+    pub(super) short_looks: u32,
+    /// Nothing but a fresh start from the ledger is safe.
+    pub(super) must_restart: bool,
     /// Committed since the last barrier.
     is_dirty: bool,
     wake: Instant,
 }
 
 impl Shell {
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is a part of its own, and they are named at the one place that calls this"
-    )]
-    fn new(
-        own: Own,
-        bus: Bus,
-        ledger: Arc<dyn Ledger>,
-        records: Records,
-        mut policy: Policy,
-        signer: Signer,
-        sinks: &[SinkConfig],
-        events: mpsc::Sender<Event>,
-        delivered: mpsc::Sender<Delivery>,
-    ) -> Self {
+    fn new(parts: Parts, events: mpsc::Sender<Event>, delivered: mpsc::Sender<Delivery>) -> Self {
+        let Parts { bus, ledger, records, holder, mut policy, signer, sinks, .. } = parts;
+        let own = Own { holder, incarnation: clock::incarnation(), next_seq: 0 };
         policy.sinks = sinks.iter().map(|sink| sink.name.clone()).collect();
         let cluster = bus.cluster().clone();
         let (decisions, batches) = mpsc::channel(publish::BATCHES_MAX);
         let subject = Subject::new(&cluster, Topic::CoordinatorFact(own.holder.clone()));
         tokio::spawn(publish::publish(bus.clone(), subject, batches));
         Self {
+            is_same_log: records.meta.cursor.seq == 0,
             mesh: Mesh::restore(cluster.clone(), own.holder.clone(), own.incarnation, records),
             policy,
             ledger,
             commander: Commander::new(bus.clone(), signer, own.incarnation),
-            notifier: Notifier::start(&cluster, sinks, delivered),
+            notifier: Notifier::start(&cluster, &sinks, delivered),
             bus,
             own,
             decisions,
@@ -203,12 +201,13 @@ impl Shell {
             heard: BTreeSet::new(),
             progress: BTreeMap::new(),
             refused: BTreeMap::new(),
-            log: None,
             started_at: clock::now(),
-            began: Instant::now(),
             other_led_at: None,
+            blind_since: Some(Instant::now()),
             flying_since: None,
-            is_log_replaced: false,
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+            short_looks: 0,
+            must_restart: false,
             is_dirty: false,
             wake: Instant::now(),
         }
@@ -220,6 +219,11 @@ impl Shell {
         let step = step(&mut self.mesh, &self.policy, now, input);
         self.facts.extend(step.facts);
         self.effects.extend(step.effects);
+        match (self.mesh.sees_the_log(), self.blind_since) {
+            (true, Some(_)) => self.blind_since = None,
+            (false, None) => self.blind_since = Some(Instant::now()),
+            (true, None) | (false, Some(_)) => {}
+        }
         // Without a wish the core is looked at once a minute all the same; that costs nothing and heals a lost wake-up.
         let wait = step.wake_at.map_or(Duration::from_secs(60), |at| between(now, at).as_std());
         self.wake = Instant::now() + wait.min(Duration::from_secs(60));
@@ -247,6 +251,8 @@ impl Shell {
                 }
                 self.feed(Input::Led(beacon));
             }
+            Event::Present(presence) => self.feed(Input::Present(presence)),
+            Event::Saw(look) => self.saw(look),
             Event::Gone(node) => self.feed(Input::Gone(node)),
             Event::Moved(progress) => self.moved(progress),
             Event::Asked(incoming, request) => self.asked(incoming, request),
@@ -296,7 +302,7 @@ impl Shell {
     /// it if the bus loses its disk: the barrier comes first.
     fn answer_beats(&mut self) -> Result<(), LedgerError> {
         let heard = std::mem::take(&mut self.heard);
-        if heard.is_empty() || !self.mesh.leads() {
+        if heard.is_empty() || !self.mesh.acts() {
             return Ok(());
         }
         self.barrier()?;
@@ -311,18 +317,18 @@ impl Shell {
         Ok(())
     }
 
-    /// Facts in the log that are not folded; `None` while the bus does not say.
-    pub(super) fn lag(&self) -> Option<u64> {
-        self.log.map(|log| log.last_seq.saturating_sub(self.mesh.cursor().seq))
+    /// Why the loop has to end by itself, if it has to.
+    fn ended(&self) -> Option<Ended> {
+        if self.must_restart {
+            return Some(Ended::LogReplaced);
+        }
+        self.mesh.diverged().map(|leader| Ended::Diverged { leader: leader.clone() })
     }
 
-    fn is_caught_up(&self) -> bool {
-        self.lag() == Some(0)
-    }
-
-    fn end(mut self) -> Result<Ended, ShellError> {
+    async fn end(mut self, ended: Ended) -> Result<Ended, ShellError> {
         self.finish()?;
         self.ledger.durable()?;
-        Ok(if self.is_log_replaced { Ended::LogReplaced } else { Ended::Stopped })
+        self.say_goodbye(&ended).await;
+        Ok(ended)
     }
 }

@@ -11,6 +11,7 @@ pub fn node(scene: Scene<'_>, node: &Node, findings: Vec<FindingView>) -> NodeVi
     let live = scene.mesh.live(&node.id);
     let version = live.map(|live| live.version.clone()).filter(|version| !version.is_empty());
     NodeView {
+        quarantined: scene.mesh.quarantine(&node.id).map(str::to_owned),
         id: node.id.clone(),
         host: node.host.clone(),
         version: version.unwrap_or_else(|| node.version.clone()),

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use landfall_proto::time::Timestamp;
-use landfall_proto::view::{RoutineView, StatusView};
+use landfall_proto::view::{RoutineView, StandbyView, StatusView};
 
 use super::Scene;
+use crate::core::digest::{Compared, Peer};
 
 /// What the state does not know: the process and the bus around it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Surroundings {
-    /// Facts in the log that are not folded yet, where the bus says.
-    pub lag: Option<u64>,
     pub bus_version: Option<String>,
     pub started_at: Timestamp,
     /// Messages beside the log that were refused, by name.
@@ -36,7 +35,7 @@ pub fn status(scene: Scene<'_>, around: &Surroundings, routines: Vec<RoutineView
         leader: mesh.leader().map(|leader| leader.holder.clone()),
         epoch: mesh.epoch(),
         log_seq: mesh.cursor().seq,
-        lag: around.lag,
+        lag: mesh.lag(scene.now),
         bus_version: around.bus_version.clone(),
         nodes,
         nodes_online: nodes.saturating_sub(count(nodes_silent.len())),
@@ -49,6 +48,21 @@ pub fn status(scene: Scene<'_>, around: &Surroundings, routines: Vec<RoutineView
         refused,
         unknown_kinds: meta.unknown_kinds.clone(),
         started_at: around.started_at,
+        leader_since: mesh.leader().map(|leader| leader.claimed_at),
+        standbys: mesh.peers(scene.now).map(standby).collect(),
+    }
+}
+
+fn standby(peer: &Peer) -> StandbyView {
+    let Peer { presence, heard_at, compared } = peer;
+    StandbyView {
+        holder: presence.holder.clone(),
+        version: presence.version.clone(),
+        epoch: presence.epoch,
+        log_seq: presence.position.seq,
+        lag: presence.lag,
+        agrees: compared.as_ref().map(Compared::agrees),
+        heard_at: *heard_at,
     }
 }
 

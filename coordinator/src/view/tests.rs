@@ -15,7 +15,7 @@ use landfall_proto::fact::coordinator::{
     RoundOpened, WitnessAsked,
 };
 use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RunId};
-use landfall_proto::live::Beat;
+use landfall_proto::live::{Beat, Presence};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::{
     Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals,
@@ -25,6 +25,7 @@ use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind
 use uuid::Uuid;
 
 use super::*;
+use crate::core::LogSight;
 use crate::core::record::RunTail;
 use crate::core::step::{Input, Logged, step};
 
@@ -55,7 +56,7 @@ impl Stage {
     fn new() -> Self {
         let mesh = Mesh::new("home".parse().unwrap(), "one".parse().unwrap(), Incarnation(Uuid::from_u128(1)));
         let mut stage = Self { mesh, policy: Policy::default(), position: 0, seqs: BTreeMap::new() };
-        stage.decide(0, LeaderClaimed { epoch: EPOCH, holder: "one".parse().unwrap() });
+        stage.decide(0, LeaderClaimed { epoch: EPOCH, holder: "one".parse().unwrap(), log: None });
         for name in ["a", "b"] {
             let labels = BTreeMap::from([("rack".to_owned(), "1".to_owned())]);
             stage.say(
@@ -358,7 +359,16 @@ fn nodes_routines_alerts_and_the_whole_are_shown() {
     assert_json_snapshot!("alert", alert(stage.mesh.open_alerts().next().unwrap()));
     assert_json_snapshot!("limits", crate::core::permits::limits(scene.mesh, scene.policy));
     let refused = BTreeMap::from([("malformed".to_owned(), 2)]);
-    let around = Surroundings { lag: Some(0), bus_version: Some("2.10.27".to_owned()), started_at: at(0), refused };
+    let mut stage = Stage::new().with_a_verdict();
+    let last_seq = stage.mesh.cursor().seq;
+    let now = stage.scene(&none).now;
+    let sight = LogSight { asked_at: now, created: at(0), last_seq };
+    step(&mut stage.mesh, &stage.policy, now, Input::Sight(Some(sight)));
+    let other = Mesh::new("home".parse().unwrap(), "two".parse().unwrap(), Incarnation(Uuid::from_u128(2)));
+    let presence = Presence { version: "as built".to_owned(), ..other.presence(now) };
+    step(&mut stage.mesh, &stage.policy, now, Input::Present(presence));
+    let scene = stage.scene(&none);
+    let around = Surroundings { bus_version: Some("2.10.27".to_owned()), started_at: at(0), refused };
     let mut whole = status(scene, &around, Vec::new());
     whole.version = "as built".to_owned();
     assert_json_snapshot!("status", whole);

@@ -162,6 +162,8 @@ mod tests {
             refused: BTreeMap::new(),
             unknown_kinds: BTreeMap::new(),
             started_at: Timestamp::UNIX_EPOCH,
+            leader_since: None,
+            standbys: Vec::new(),
         }
     }
 

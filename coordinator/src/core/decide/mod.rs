@@ -13,6 +13,7 @@ use landfall_proto::time::Timestamp;
 use super::agenda::Matter;
 use super::alert;
 use super::leader;
+use super::log_alerts;
 use super::mesh::Mesh;
 use super::permits::{self, Turns};
 use super::policy::Policy;
@@ -45,11 +46,12 @@ impl Look {
 
 /// Looks at everything that is due and hands out what follows from it.
 pub(super) fn decide(mesh: &mut Mesh, policy: &Policy, now: Timestamp, facts: &mut Vec<CoordinatorFact>) {
-    if !mesh.leads() {
-        if let Some(claim) = leader::claim(mesh, now) {
-            mesh.process.has_claimed = true;
-            mesh.hand_out(claim.into(), None, facts);
-        }
+    if let Some(claim) = leader::claim(mesh, now) {
+        mesh.process.claimed_at = Some(now);
+        mesh.hand_out(claim.into(), None, facts);
+        return;
+    }
+    if !mesh.leads() || mesh.owes_an_era() {
         return;
     }
     let mut decided = 0;
@@ -85,5 +87,6 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
         Matter::Command(_) => Look::default(),
         Matter::RoutineAlerts(name) => alert::about_routine(mesh, policy, now, name),
         Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
+        Matter::Mesh => log_alerts::look(mesh, policy, now),
     }
 }

@@ -79,8 +79,8 @@ fn at_deadline(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> L
 /// Why a run is given up at its round's deadline; `None` where it goes on on a node that is heard.
 pub(super) fn reason_at_deadline(mesh: &Mesh, now: Timestamp, run: &Run) -> Option<Reason> {
     let online = mesh.is_online(&run.node, now);
-    // A process that has just begun has not had the time to hear every beat.
-    let is_fresh = mesh.process.since.is_none_or(|since| now < after(since, NODE_SILENCE));
+    // A process that has just begun, or just sees again, has not had the time to hear every beat.
+    let is_fresh = mesh.attentive_since().is_none_or(|since| now < after(since, NODE_SILENCE));
     match run.stage {
         Stage::Queued if online => Some(Reason::TurnNeverCame),
         // The advice for a turn that never came would mislead where the node itself is not there.

@@ -5,15 +5,17 @@ use landfall_proto::fact::coordinator::{AlertDelivered, AlertRaised, AlertResolv
 use landfall_proto::id::Holder;
 use landfall_proto::time::Timestamp;
 
+use crate::core::agenda::Matter;
 use crate::core::alert::matter_of;
 use crate::core::mesh::Mesh;
+use crate::core::quarantine::quarantined_by;
 use crate::core::record::{AlertRecord, Leader, Resolved};
 
 /// Resolved alerts that are kept in memory.
 const RESOLVED_MAX: usize = 1000;
 
 impl Mesh {
-    /// The first claim of the next term wins.
+    /// The first claim of the next term wins, and the first one of a later era.
     pub(super) fn leader_claimed(
         &mut self,
         holder: &Holder,
@@ -22,14 +24,21 @@ impl Mesh {
         now: Timestamp,
     ) -> bool {
         let Epoch { era, term } = self.meta.epoch;
-        if claim.epoch != (Epoch { era, term: term + 1 }) || *holder != claim.holder {
+        let is_next_term = claim.epoch == Epoch { era, term: term + 1 };
+        let begins_era = claim.epoch.era > era && claim.epoch.term == 1 && claim.log.is_some();
+        if !(is_next_term || begins_era) || *holder != claim.holder {
             return false;
         }
         let (incarnation, epoch) = (envelope.incarnation, claim.epoch);
         self.meta.epoch = epoch;
         self.meta.leader = Some(Leader { holder: holder.clone(), incarnation, epoch, claimed_at: envelope.sent_at });
         self.touched.meta = true;
+        if begins_era {
+            self.era_begun(claim);
+        }
         self.process.leading_since = None;
+        self.process.leader_ended_at = None;
+        self.process.outranked += u32::from(std::mem::take(&mut self.process.is_outranked));
         if self.leads() {
             self.process.leading_since = Some(now);
             self.mark_everything();
@@ -68,6 +77,10 @@ impl Mesh {
         let Some(record) = self.alerts.get_mut(&body.id).filter(|record| record.resolved.is_none()) else { return };
         record.resolved = Some(Resolved { at: body.resolved_at, why: body.why.clone() });
         let matter = matter_of(&record.alert);
+        if let Some(node) = quarantined_by(&record.alert) {
+            self.index.quarantined.remove(node);
+            self.agenda.mark(Matter::Queue);
+        }
         self.index.open_alerts.remove(&record.alert.key);
         if let Some(keys) = self.index.alerts_about.get_mut(&matter) {
             keys.remove(&record.alert.key);
@@ -106,6 +119,9 @@ impl Mesh {
             return;
         }
         self.index.alerts_about.entry(matter_of(&record.alert)).or_default().insert(key.clone());
+        if let Some(node) = quarantined_by(&record.alert) {
+            self.index.quarantined.insert(node.clone());
+        }
         self.index.open_alerts.insert(key, record.alert.id);
     }
 }

@@ -30,7 +30,22 @@ pub(super) fn logged(
     message: Logged,
     effects: &mut Vec<Effect>,
 ) {
-    mesh.passes(position);
+    // Who has accepted an era's claim reads on in that era, whatever its reader still calls the log.
+    let position = Position { era: position.era.max(mesh.meta.cursor.era), ..position };
+    if position.era > mesh.meta.cursor.era {
+        mesh.log_replaced(None, now);
+    }
+    let is_new = mesh.passes(position);
+    if is_new {
+        mesh.meta.folded_at = Some(message.envelope.sent_at);
+    }
+    admit(mesh, policy, now, message, effects);
+    if is_new {
+        mesh.take_digest();
+    }
+}
+
+fn admit(mesh: &mut Mesh, policy: &Policy, now: Timestamp, message: Logged, effects: &mut Vec<Effect>) {
     let key = key_of(&message.envelope);
     let writer = mesh.writers.entry(key.clone()).or_default();
     match writer.admit(&message) {

@@ -74,6 +74,9 @@ impl Mesh {
         node.conflict = None;
         let routines = std::mem::take(&mut node.routines);
         self.touched.nodes.insert(id.clone());
+        if let Some(live) = self.live.get_mut(id) {
+            (live.rival, live.clash_at, live.set_back_at) = (None, None, None);
+        }
         for (name, routine) in routines {
             if routine.present {
                 self.unannounce(id, &routine.plan);

@@ -62,7 +62,7 @@ impl Mesh {
             mesh.index_alert(record);
         }
         mesh.alerts = records.alerts;
-        mesh.touched = crate::core::mesh::Touched::default();
+        mesh.touched = crate::core::touched::Touched::default();
         mesh
     }
 
@@ -197,11 +197,12 @@ impl Mesh {
     }
 
     /// A leader that begins looks at everything once: what its predecessor left undone is done again, by the same ids.
-    pub(super) fn mark_everything(&mut self) {
+    pub(in crate::core) fn mark_everything(&mut self) {
         let matters = self.matters();
         for matter in matters {
             self.agenda.mark(matter);
         }
+        self.agenda.mark(Matter::Mesh);
         for run in self.runs.values().filter(|run| !run.is_ended()) {
             if let Some(sent) = run.sent.as_ref().filter(|sent| run.stage == Stage::Sent && !sent.accepted) {
                 self.process.commands.insert(sent.command, Purpose::Start(run.id));
@@ -220,7 +221,7 @@ impl Mesh {
         }
     }
 
-    /// Everything that a decision could be about.
+    /// Everything that a decision could be about, but for what is looked at from time to time only.
     pub(in crate::core) fn matters(&self) -> Vec<Matter> {
         let mut matters = vec![Matter::Queue];
         matters

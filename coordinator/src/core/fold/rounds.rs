@@ -13,7 +13,8 @@ use crate::core::agenda::Matter;
 use crate::core::mesh::Mesh;
 use crate::core::node::{Contradicted, LastRun};
 use crate::core::round::{Ask, Counts, Parts, Round, Sighting};
-use crate::core::run::{Cancel, End, Needs, Run, Sent, Stage};
+use crate::core::run::{Cancel, End, Needs, Part, Run, Sent, Stage};
+use crate::core::verify;
 
 /// A node that asked to be left alone is asked again after this.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
@@ -92,31 +93,17 @@ impl Mesh {
             });
             return;
         }
-        self.insert_run(Run {
-            id: expected.run,
+        let part = Part {
             round: body.round,
             routine: body.routine.clone(),
             node: expected.node.clone(),
             task: body.task,
             slot: body.slot,
-            expected: true,
-            position,
+            position: Some(position),
             queued_at: body.opened_at,
             plan_hash: expected.plan_hash.clone(),
-            needs,
-            stage: Stage::Queued,
-            dispatches: 0,
-            sent: None,
-            not_before: None,
-            cancel: None,
-            trigger: None,
-            started_at: None,
-            attempt: 0,
-            phase: None,
-            milestone: None,
-            retries: Vec::new(),
-            end: None,
-        });
+        };
+        self.insert_run(Run::queued(expected.run, part, needs));
     }
 
     fn opened(&mut self, body: &RoundOpened) {
@@ -259,7 +246,8 @@ impl Mesh {
         self.agenda.mark(Matter::NodeAlerts(node));
     }
 
-    /// The verdict falls with its last part; only the first verdict counts.
+    /// The verdict falls with its last part; only the first verdict counts. One that was long on its way, so that it calls a
+    /// node missing whose result stands before it, has not fallen.
     pub(super) fn round_concluded(&mut self, body: &RoundConcluded) {
         let of = body.parts.max(1);
         let Some(round) = self.rounds.get(&body.round).filter(|round| round.verdict.is_none()) else { return };
@@ -277,6 +265,10 @@ impl Mesh {
         if body.part + 1 < of {
             let parts = Parts { epoch: body.epoch, seen: body.part + 1, of };
             self.change_round(body.round, |round| round.concluding = Some((parts, verdict)));
+            return;
+        }
+        if verify::is_outdated(self, &verdict) {
+            self.change_round(body.round, |round| round.concluding = None);
             return;
         }
         let routine = round.routine.clone();

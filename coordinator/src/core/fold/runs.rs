@@ -9,10 +9,7 @@ use landfall_proto::time::Timestamp;
 use crate::core::agenda::Matter;
 use crate::core::mesh::Mesh;
 use crate::core::record::RunTail;
-use crate::core::run::{End, Milestone, Needs, RETRIES_KEPT_MAX, Run, Stage};
-
-/// Runs outside a round's expected set come after those in it.
-const POSITION_UNEXPECTED: u32 = u32::MAX;
+use crate::core::run::{End, Milestone, Needs, Part, RETRIES_KEPT_MAX, Run, Stage};
 
 impl Mesh {
     pub(super) fn run_started(&mut self, node: &NodeId, body: &RunStarted) {
@@ -110,31 +107,17 @@ impl Mesh {
     }
 
     fn unexpected(&self, node: &NodeId, about: &RunAbout, started_at: Timestamp) -> Run {
-        Run {
-            id: about.run,
+        let part = Part {
             round: about.round,
             routine: about.routine.clone(),
             node: node.clone(),
             task: about.task,
             slot: about.slot,
-            expected: false,
-            position: POSITION_UNEXPECTED,
+            position: None,
             queued_at: started_at,
             plan_hash: about.plan_hash.clone(),
-            needs: self.needs_of(node, &about.routine, about),
-            stage: Stage::Queued,
-            dispatches: 0,
-            sent: None,
-            not_before: None,
-            cancel: None,
-            trigger: None,
-            started_at: None,
-            attempt: 0,
-            phase: None,
-            milestone: None,
-            retries: Vec::new(),
-            end: None,
-        }
+        };
+        Run::queued(about.run, part, self.needs_of(node, &about.routine, about))
     }
 
     /// What a run needs by its node's latest announcement.

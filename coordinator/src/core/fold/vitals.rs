@@ -73,7 +73,7 @@ fn next(before: Option<&Live>, beat: Beat, folded: u64, now: Timestamp) -> Live 
     let rival = other.map(|live| (live.incarnation, live.last_beat_at)).or(known_rival);
     // What was folded when the beat before came had been written by then, so a journal that is behind it was set back.
     let is_behind = same.is_some_and(|live| beat.next_seq < live.folded_then);
-    let set_back_at = if is_behind { Some(now) } else { None };
+    let set_back_at = if is_behind { Some(now) } else { same.and_then(|live| live.set_back_at) };
     let skew = beat.sent_at.duration_since(now).as_millis();
     Live {
         incarnation: beat.incarnation,

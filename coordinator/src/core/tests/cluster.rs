@@ -5,6 +5,7 @@ use landfall_proto::report::{Outcome, Reason};
 use landfall_proto::verdict::VerdictKind;
 
 use super::world::{Does, World, node, slot};
+use crate::core::LogSight;
 use crate::core::run::Stage;
 use crate::core::step::Input;
 
@@ -96,8 +97,16 @@ fn of_two_claims_for_one_term_the_first_in_the_log_wins() {
     let mut world = World::bare(&["a"]);
     world.start_coordinator("alpha");
     world.start_coordinator("beta");
-    world.feed(0, Input::Woke);
-    world.feed(1, Input::Woke);
+    let (log, end) = (world.log.clone(), world.log.len() as u64);
+    for index in 0..2 {
+        // Both look before either has claimed.
+        let sight = LogSight { asked_at: world.now, created: world.created, last_seq: end };
+        world.hand(index, Input::Sight(Some(sight)));
+        for (position, logged) in &log {
+            world.hand(index, Input::Logged(*position, logged.clone()));
+        }
+    }
+    assert_eq!(world.decisions("leader_claimed"), 2);
     world.settle();
     assert!(world.coordinators[0].mesh.leads() && !world.coordinators[1].mesh.leads());
     world.pass("1m");
@@ -128,7 +137,7 @@ fn repeated_and_reordered_facts_change_nothing() {
     }
     world.settle();
     let mut after = world.coordinators[0].records.clone();
-    after.meta.cursor = before.meta.cursor;
+    (after.meta.cursor, after.meta.folded_at) = (before.meta.cursor, before.meta.folded_at);
     assert_eq!(after, before);
 }
 

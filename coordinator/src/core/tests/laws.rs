@@ -7,6 +7,7 @@ use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::id::Incarnation;
 use landfall_proto::limit::LimitName;
 use landfall_proto::report::{Outcome, Reason};
+use landfall_proto::time::Duration;
 use landfall_proto::verdict::{Standing, VerdictKind};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -70,9 +71,9 @@ fn happen(world: &mut World, event: &Event) {
         Event::Pass(minutes) => {
             // Sixty steps at most, however much time passes.
             for _ in 0..*minutes {
-                world.now = landfall_proto::time::after(world.now, landfall_proto::time::Duration::from_secs(300));
+                world.wait(Duration::from_secs(300));
                 world.beats();
-                world.now = landfall_proto::time::after(world.now, landfall_proto::time::Duration::from_secs(5));
+                world.wait(Duration::from_secs(5));
                 world.beats();
             }
         }
@@ -153,6 +154,39 @@ proptest! {
     fn replaying_the_log_gives_the_live_mesh(events in prop::collection::vec(event(), 1..24)) {
         let world = history(&events);
         prop_assert_eq!(bytes(&replayed(&world, &log(&world))), bytes(&world.coordinators[0].records));
+    }
+
+    /// However one came to a position: by leading, by reading, by reading twice, or by beginning again in between.
+    #[test]
+    fn equal_positions_have_equal_digests(events in prop::collection::vec(event(), 1..24), cut in any::<prop::sample::Index>()) {
+        let world = history(&events);
+        let live = &world.coordinators[0].mesh;
+        let me = live.me().clone();
+        let log = log(&world);
+        let cut = cut.index(log.len());
+        let mut reader = Mesh::new(me.cluster.clone(), "reader".parse().unwrap(), Incarnation(Uuid::from_u128(1)));
+        let mut records = Records::default();
+        for (index, logged) in log.iter().enumerate() {
+            let mut position = world.log[index].0;
+            step(&mut reader, &world.policy, world.now, Input::Logged(position, logged.clone()));
+            records.apply(reader.take_changes());
+            if index == cut {
+                let before = reader.digest();
+                reader = Mesh::restore(me.cluster.clone(), me.holder.clone(), Incarnation(Uuid::from_u128(2)), records.clone());
+                prop_assert_eq!(reader.digest(), before, "after a restart at {}", index);
+                // What it has read already comes again.
+                for repeated in &log[..=index] {
+                    position.seq = index as u64 + 1;
+                    step(&mut reader, &world.policy, world.now, Input::Logged(position, repeated.clone()));
+                }
+                prop_assert_eq!(reader.digest(), before, "after repeats at {}", index);
+                records.apply(reader.take_changes());
+            }
+        }
+        prop_assert_eq!(reader.cursor(), live.cursor());
+        prop_assert_eq!(reader.digest(), live.digest());
+        let restored = Mesh::restore(me.cluster, me.holder, me.incarnation, world.coordinators[0].records.clone());
+        prop_assert_eq!(restored.digest(), live.digest());
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Stories and laws of the core, told in a small deterministic world.
 
+mod clones;
 mod cluster;
+mod eras;
 mod laws;
 mod operators;
 mod queueing;
 mod rounds;
+mod sight;
 mod trouble;
 mod world;

@@ -17,7 +17,7 @@ use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::{
     Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals,
 };
-use landfall_proto::time::{Duration, Timestamp, after};
+use landfall_proto::time::{Duration, Timestamp, after, between};
 use landfall_proto::verdict::VerdictKind;
 use uuid::Uuid;
 
@@ -25,8 +25,9 @@ use crate::core::decide::everything;
 use crate::core::record::Records;
 use crate::core::round::Round;
 use crate::core::run::Run;
+use crate::core::sight::SIGHT_FOR;
 use crate::core::step::{Delivery, Effect, Input, Logged, Notice, Ticket, step};
-use crate::core::{Mesh, Policy};
+use crate::core::{LogSight, Mesh, Policy};
 
 pub(super) const SLOT: &str = "2026-11-20T02:00:00Z";
 
@@ -44,6 +45,8 @@ pub(super) struct World {
     tickets: u64,
     /// Highest number of runs that were active at once.
     pub(super) most_active: u32,
+    /// When the bus made the log that is there.
+    pub(super) created: Timestamp,
 }
 
 #[derive(Clone)]
@@ -51,9 +54,13 @@ pub(super) struct Coordinator {
     pub(super) mesh: Mesh,
     pub(super) records: Records,
     pub(super) alive: bool,
+    /// Whether the bus answers it.
+    pub(super) sees: bool,
     seq: u64,
     read: usize,
     wake_at: Option<Timestamp>,
+    /// When it last looked, and what was there.
+    looked: Option<(Timestamp, usize)>,
 }
 
 #[derive(Clone)]
@@ -71,6 +78,10 @@ pub(super) struct Agent {
     pub(super) blind_to: BTreeSet<NodeId>,
     pub(super) paused: Option<String>,
     pub(super) plan: PlanAnnouncement,
+    /// Every fact it ever published, to be sent again.
+    written: Vec<Logged>,
+    /// Of those, the first that it still has.
+    pub(super) kept_from: usize,
 }
 
 /// What an agent does with a start.
@@ -111,6 +122,7 @@ impl World {
             commands: Vec::new(),
             tickets: 0,
             most_active: 0,
+            created: "2026-11-01T00:00:00Z".parse().unwrap(),
         };
         for name in nodes {
             world.add_agent(name);
@@ -132,6 +144,8 @@ impl World {
             blind_to: BTreeSet::new(),
             paused: None,
             plan: plan(),
+            written: Vec::new(),
+            kept_from: 0,
         };
         self.agents.insert(id.clone(), agent);
         let (version, host, labels) = ("1".to_owned(), name.to_owned(), BTreeMap::new());
@@ -147,9 +161,16 @@ impl World {
     pub(super) fn start_coordinator(&mut self, holder: &str) -> usize {
         let incarnation = self.next_incarnation();
         let mesh = Mesh::new("test".parse().unwrap(), holder.parse().unwrap(), incarnation);
-        let coordinator =
-            Coordinator { mesh, records: Records::default(), alive: true, seq: 0, read: 0, wake_at: None };
-        self.coordinators.push(coordinator);
+        self.coordinators.push(Coordinator {
+            mesh,
+            records: Records::default(),
+            alive: true,
+            sees: true,
+            seq: 0,
+            read: 0,
+            wake_at: None,
+            looked: None,
+        });
         self.coordinators.len() - 1
     }
 
@@ -160,7 +181,60 @@ impl World {
         let (cluster, holder) = (old.mesh.me().cluster.clone(), old.mesh.me().holder.clone());
         old.mesh = Mesh::restore(cluster, holder, incarnation, old.records.clone());
         old.read = usize::try_from(old.records.meta.cursor.seq).unwrap();
-        (old.seq, old.alive, old.wake_at) = (0, true, None);
+        (old.seq, old.alive, old.wake_at, old.looked) = (0, true, None, None);
+    }
+
+    /// The bus loses the last facts, and whoever had read them notices. Their sequences will be handed out again.
+    pub(super) fn tear(&mut self, count: usize) {
+        self.log.truncate(self.log.len() - count);
+        self.notice_loss();
+    }
+
+    /// The bus loses its disk, and makes another log.
+    pub(super) fn wipe(&mut self) {
+        self.log.clear();
+        self.created = self.now;
+        self.notice_loss();
+    }
+
+    fn notice_loss(&mut self) {
+        let end = self.log.len();
+        for index in 0..self.coordinators.len() {
+            if self.coordinators[index].alive && self.coordinators[index].read > end {
+                self.coordinators[index].sees = false;
+                self.hand(index, Input::LogReplaced(Some(end as u64 + 1)));
+                self.restart(index);
+                self.coordinators[index].sees = true;
+            }
+        }
+    }
+
+    /// The leader says to each node what is missing, and the node sends it again as far as it still has it.
+    pub(super) fn syncs(&mut self) {
+        let Some(leader) = self.coordinators.iter().position(|it| it.alive && it.mesh.acts()) else { return };
+        let names: Vec<NodeId> = self.agents.iter().filter(|(_, agent)| agent.up).map(|(id, _)| id.clone()).collect();
+        for name in names {
+            let Some(from) = self.coordinators[leader].mesh.sync_for(&name).and_then(|sync| sync.resend_from) else {
+                continue;
+            };
+            let agent = &self.agents[&name];
+            let first = usize::try_from(from).unwrap().max(agent.kept_from);
+            let again: Vec<Logged> = agent.written.iter().skip(first).cloned().collect();
+            for logged in again {
+                self.append(logged);
+            }
+        }
+        self.settle();
+    }
+
+    /// Every coordinator shows its presence to all.
+    pub(super) fn presences(&mut self) {
+        let now = self.now;
+        let shown: Vec<_> = self.coordinators.iter().filter(|it| it.alive).map(|it| it.mesh.presence(now)).collect();
+        for index in 0..self.coordinators.len() {
+            shown.iter().for_each(|presence| self.feed(index, Input::Present(presence.clone())));
+        }
+        self.settle();
     }
 
     fn next_incarnation(&mut self) -> Incarnation {
@@ -183,8 +257,9 @@ impl World {
         }
         let identity = Identity { writer: name.to_owned(), incarnation: agent.incarnation, seq: agent.seq };
         agent.seq += 1;
-        let envelope = Envelope::fact(identity, fact.kind(), now, fact.encode());
-        self.append(Logged::from_node(id, envelope));
+        let logged = Logged::from_node(id.clone(), Envelope::fact(identity, fact.kind(), now, fact.encode()));
+        self.agents.get_mut(&id).unwrap().written.push(logged.clone());
+        self.append(logged);
     }
 
     pub(super) fn append(&mut self, logged: Logged) {
@@ -193,8 +268,36 @@ impl World {
         self.log.push((Position { era: 0, seq, hash }, logged));
     }
 
-    /// Hands one input to a coordinator and does what follows, without reading the log.
+    /// Hands one input to a coordinator that has just looked where the log ends.
     pub(super) fn feed(&mut self, index: usize, input: Input) {
+        self.look(index);
+        self.hand(index, input);
+    }
+
+    fn look(&mut self, index: usize) {
+        let seen = Some((self.now, self.log.len()));
+        let coordinator = &mut self.coordinators[index];
+        if coordinator.sees && coordinator.looked != seen {
+            coordinator.looked = seen;
+            let last_seq = self.log.len() as u64;
+            self.hand(index, Input::Sight(Some(LogSight { asked_at: self.now, created: self.created, last_seq })));
+        }
+    }
+
+    /// Lets time pass in which nothing happens but that coordinators look at the log now and then.
+    pub(super) fn wait(&mut self, time: Duration) {
+        let until = after(self.now, time);
+        let pause = Duration::from_ms(SIGHT_FOR.as_ms() / 2);
+        while self.now < until {
+            self.now = after(self.now, pause).min(until);
+            for index in 0..self.coordinators.len() {
+                self.look(index);
+            }
+        }
+    }
+
+    /// Hands one input to a coordinator and does what follows, without reading the log.
+    pub(super) fn hand(&mut self, index: usize, input: Input) {
         let coordinator = &mut self.coordinators[index];
         if !coordinator.alive {
             return;
@@ -336,7 +439,8 @@ impl World {
             for index in 0..self.coordinators.len() {
                 let due = self.coordinators[index].wake_at.is_some_and(|at| at <= self.now);
                 let fresh = self.coordinators[index].seq == 0 && !self.coordinators[index].mesh.leads();
-                while self.coordinators[index].alive && self.coordinators[index].read < self.log.len() {
+                let reads = self.coordinators[index].alive && self.coordinators[index].sees;
+                while reads && self.coordinators[index].read < self.log.len() {
                     let (position, logged) = self.log[self.coordinators[index].read].clone();
                     self.coordinators[index].read += 1;
                     self.feed(index, Input::Logged(position, logged));
@@ -359,7 +463,7 @@ impl World {
     fn check_laws(&self) {
         for coordinator in self.coordinators.iter().filter(|coordinator| coordinator.alive) {
             let mesh = &coordinator.mesh;
-            if mesh.leads() {
+            if mesh.acts() {
                 assert_eq!(mesh.in_flight(), 0);
                 assert_eq!(everything(mesh, &self.policy, self.now), Vec::new(), "something is left undecided");
             }
@@ -393,13 +497,8 @@ impl World {
         let led: Vec<Beacon> = self
             .coordinators
             .iter()
-            .filter(|coordinator| coordinator.alive && coordinator.mesh.leads())
-            .map(|coordinator| Beacon {
-                holder: coordinator.mesh.me().holder.clone(),
-                epoch: coordinator.mesh.epoch(),
-                position: coordinator.mesh.cursor(),
-                sent_at: now,
-            })
+            .filter(|coordinator| coordinator.alive && coordinator.sees)
+            .filter_map(|coordinator| coordinator.mesh.beacon(now))
             .collect();
         for index in 0..self.coordinators.len() {
             led.iter().for_each(|beacon| self.feed(index, Input::Led(beacon.clone())));
@@ -408,11 +507,12 @@ impl World {
         self.settle();
     }
 
-    /// Lets time pass in steps of five seconds, with beats.
+    /// Lets time pass in steps of five seconds, with beats; of one where coordinators have to hear each other's beacons.
     pub(super) fn pass(&mut self, time: &str) {
         let until = after(self.now, time.parse().unwrap());
+        let step = Duration::from_secs(if self.coordinators.len() > 1 { 1 } else { 5 });
         while self.now < until {
-            self.now = after(self.now, Duration::from_secs(5)).min(until);
+            self.wait(step.min(between(self.now, until)));
             self.beats();
         }
     }

@@ -1,10 +1,11 @@
 //! The ledger in memory: what the shell's stories run on, and the measure for the other one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::writes::{Before, unseal, writes};
+use super::shadow::Shadow;
+use super::writes::{Before, Writes, restored, unseal, writes};
 use super::{Ledger, LedgerError, load};
 use crate::core::record::{Changes, Key, Records};
 
@@ -12,11 +13,25 @@ use crate::core::record::{Changes, Key, Records};
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     entries: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    shadow: Shadow,
 }
 
 impl MemoryLedger {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, writes: Writes) -> Result<(), LedgerError> {
+        let kept = self.shadow.keep(self, &writes)?;
+        let mut entries = self.entries();
+        for (key, value) in writes {
+            match value {
+                Some(value) => entries.insert(key, value),
+                None => entries.remove(&key),
+            };
+        }
+        drop((entries, kept));
+        Ok(())
     }
 }
 
@@ -26,15 +41,11 @@ impl Ledger for MemoryLedger {
     }
 
     fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
-        let writes = writes(self, changes)?;
-        let mut entries = self.entries();
-        for (key, value) in writes {
-            match value {
-                Some(value) => entries.insert(key, value),
-                None => entries.remove(&key),
-            };
-        }
-        Ok(())
+        self.write(writes(self, changes)?)
+    }
+
+    fn restore(&self, changes: &Changes, history: &BTreeSet<Key>) -> Result<(), LedgerError> {
+        self.write(restored(changes, history)?)
     }
 
     fn durable(&self) -> Result<(), LedgerError> {
@@ -53,6 +64,10 @@ impl Ledger for MemoryLedger {
 
     fn record(&self, key: &Key) -> Result<Option<Vec<u8>>, LedgerError> {
         unseal(self, &key.bytes())
+    }
+
+    fn shadow(&self) -> &Shadow {
+        &self.shadow
     }
 }
 

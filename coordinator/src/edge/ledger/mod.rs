@@ -2,11 +2,13 @@
 
 mod memory;
 mod open;
+mod shadow;
 mod sled;
 #[cfg(test)]
-mod tests;
+pub(in crate::edge) mod tests;
 mod writes;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -21,17 +23,23 @@ use crate::core::round::Round;
 use crate::core::run::Run;
 
 pub use memory::MemoryLedger;
-pub use open::{Opened, open};
+pub use open::{FOLDER, Opened, lock, open, open_locked, put_aside};
+pub use shadow::{Shadow, View};
 pub use sled::SledLedger;
+pub use writes::Before;
 
 /// What the coordinator needs of a store. Two keep to it, and one suite tests both.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Before + Send + Sync {
     /// Everything that a mesh is built from again.
     fn load(&self) -> Result<Records, LedgerError>;
 
     /// Writes all changes, the cursor among them, or none. What follows a crash is some prefix of the commits, and at
     /// least those before the last [`Ledger::durable`].
     fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
+
+    /// Writes records that come from elsewhere into a ledger that has none of them. Those in `history` are listed and not
+    /// loaded.
+    fn restore(&self, changes: &Changes, history: &BTreeSet<Key>) -> Result<(), LedgerError>;
 
     /// Returns when everything that was committed survives the end of the process and of the machine. Nobody is told that
     /// a fact is safe before that.
@@ -42,6 +50,9 @@ pub trait Ledger: Send + Sync {
 
     /// One record's bytes; `None` where there is none.
     fn record(&self, key: &Key) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// What keeps the values that a [`View`] still needs.
+    fn shadow(&self) -> &Shadow;
 }
 
 /// Why the ledger cannot be used. It is only a checkpoint: whoever meets one of these opens it again or rebuilds it from the log.
@@ -59,6 +70,25 @@ pub enum LedgerError {
     Unreadable(#[source] Refusal),
     #[error("the store's format is {found}, this build reads {wanted}")]
     Format { found: u8, wanted: u8 },
+    #[error("the ledger changed too much while a view of it was read")]
+    ViewLost,
+}
+
+impl LedgerError {
+    /// Whether there was no room left on the disk. The store is whole, and goes on as it was once there is room again.
+    pub fn is_full(&self) -> bool {
+        let kind = match self {
+            Self::Folder { source, .. } => source.kind(),
+            Self::Store(::sled::Error::Io(error)) => error.kind(),
+            Self::Store(_)
+            | Self::InUse { .. }
+            | Self::Damaged { .. }
+            | Self::Unreadable(_)
+            | Self::Format { .. }
+            | Self::ViewLost => return false,
+        };
+        matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// Records by their ids, for reading history.

@@ -2,34 +2,45 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use landfall_proto::envelope::Position;
 use landfall_proto::time::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 use super::{Ledger, LedgerError, SledLedger};
 use crate::core::record::Records;
 
+/// Where the store lies in the state folder, and what the names of those begin with that were moved aside.
+pub const FOLDER: &str = "ledger";
+const ASIDE: &str = "quarantine-";
+
+/// Stores that were moved aside and are kept for a look; older ones are removed.
+const ASIDE_MAX: usize = 3;
+
 /// An open ledger and what it held.
 #[derive(Debug)]
 pub struct Opened {
     pub ledger: SledLedger,
     pub records: Records,
-    /// Where an unreadable store was put, and why; everything is then read again from the log's beginning.
+    /// Where an unreadable store was put, and why; a snapshot and the log fill the fresh one.
     pub quarantined: Option<(PathBuf, String)>,
-    /// Held while the coordinator lives: two on one folder would overwrite each other.
-    pub lock: File,
 }
 
-/// Opens the store under `state_dir`. `now` names the place of a store that is moved aside.
-pub fn open(state_dir: &Path, now: Timestamp) -> Result<Opened, LedgerError> {
-    let wrong = |source| LedgerError::Folder { path: state_dir.to_owned(), source };
-    fs::create_dir_all(state_dir).map_err(wrong)?;
+/// Opens the store under `state_dir` for its only user. The file is its lock.
+pub fn open(state_dir: &Path, now: Timestamp) -> Result<(File, Opened), LedgerError> {
     let lock = lock(state_dir)?;
-    let folder = state_dir.join("ledger");
+    Ok((lock, open_locked(state_dir, now)?))
+}
+
+/// Opens the store under `state_dir`, whose lock the caller holds. `now` names the place of a store that is moved aside.
+pub fn open_locked(state_dir: &Path, now: Timestamp) -> Result<Opened, LedgerError> {
+    let wrong = |source| LedgerError::Folder { path: state_dir.to_owned(), source };
+    let folder = state_dir.join(FOLDER);
     remove_unfinished(&folder).map_err(wrong)?;
     let first = match read(&folder) {
-        Ok((ledger, records)) => return Ok(Opened { ledger, records, quarantined: None, lock }),
+        Ok((ledger, records)) => return Ok(Opened { ledger, records, quarantined: None }),
         Err(error) if is_beyond_repair(&error) => chain(&error),
         Err(error) => return Err(error),
     };
@@ -37,24 +48,54 @@ pub fn open(state_dir: &Path, now: Timestamp) -> Result<Opened, LedgerError> {
     tracing::warn!(why = first, "the ledger cannot be read; it is tried without its summary");
     remove_snapshots(&folder, |_| true).map_err(wrong)?;
     match read(&folder) {
-        Ok((ledger, records)) => return Ok(Opened { ledger, records, quarantined: None, lock }),
+        // A store that has nothing left is damaged where its summary said that there was something.
+        Ok((_, records)) if records.meta.cursor == Position::START => {}
+        Ok((ledger, records)) => return Ok(Opened { ledger, records, quarantined: None }),
         Err(error) if is_beyond_repair(&error) => {}
         Err(error) => return Err(error),
     }
-    let aside = state_dir.join(format!("quarantine-{}", now.as_millisecond()));
-    fs::rename(&folder, &aside).map_err(wrong)?;
-    tracing::error!(why = first, aside = %aside.display(), "the ledger is moved aside and rebuilt from the log");
+    let aside = put_aside(state_dir, now)?;
+    tracing::error!(why = first, aside = %aside.display(), "the ledger is moved aside and built again");
     let (ledger, records) = read(&folder)?;
-    Ok(Opened { ledger, records, quarantined: Some((aside, first)), lock })
+    Ok(Opened { ledger, records, quarantined: Some((aside, first)) })
 }
 
+/// Moves the closed store aside, to be looked at by a person, and removes the oldest of those that were moved before.
+pub fn put_aside(state_dir: &Path, now: Timestamp) -> Result<PathBuf, LedgerError> {
+    let wrong = |source| LedgerError::Folder { path: state_dir.to_owned(), source };
+    let aside = state_dir.join(format!("{ASIDE}{}", now.as_millisecond()));
+    fs::rename(state_dir.join(FOLDER), &aside).map_err(wrong)?;
+    File::open(state_dir).and_then(|folder| folder.sync_all()).map_err(wrong)?;
+    let mut older = Vec::new();
+    for entry in fs::read_dir(state_dir).map_err(wrong)? {
+        let entry = entry.map_err(wrong)?;
+        if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            older.push(entry.path());
+        }
+    }
+    older.sort();
+    for path in older.iter().take(older.len().saturating_sub(ASIDE_MAX)) {
+        fs::remove_dir_all(path).map_err(wrong)?;
+    }
+    Ok(aside)
+}
+
+/// Damage may stop the store's own code in the middle; that is damage too.
 fn read(folder: &Path) -> Result<(SledLedger, Records), LedgerError> {
-    let ledger = SledLedger::open(folder)?;
-    let records = ledger.load()?;
-    Ok((ledger, records))
+    let read = || {
+        let ledger = SledLedger::open(folder)?;
+        let records = ledger.load()?;
+        Ok((ledger, records))
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(LedgerError::Damaged { detail: "the store stopped at an inner error while it was read".to_owned() })
+    })
 }
 
-fn lock(state_dir: &Path) -> Result<File, LedgerError> {
+/// Takes the state folder for this process, and makes it where it is not there. Held while the coordinator lives: two on one
+/// folder would overwrite each other.
+pub fn lock(state_dir: &Path) -> Result<File, LedgerError> {
+    fs::create_dir_all(state_dir).map_err(|source| LedgerError::Folder { path: state_dir.to_owned(), source })?;
     let path = state_dir.join("lock");
     let wrong = |source| LedgerError::Folder { path: path.clone(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(wrong)?;
@@ -95,7 +136,7 @@ fn is_beyond_repair(error: &LedgerError) -> bool {
             sled::Error::CollectionNotFound(_) => true,
             sled::Error::Io(_) => false,
         },
-        LedgerError::Folder { .. } | LedgerError::InUse { .. } => false,
+        LedgerError::Folder { .. } | LedgerError::InUse { .. } | LedgerError::ViewLost => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! From changed records to the exact keys and values of one transaction; the same for every ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_proto::time::Timestamp;
 use uuid::Uuid;
@@ -20,7 +20,8 @@ const CHECKSUM_BYTES: usize = 8;
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// What stands in the store before the transaction. There is one writer, so it stands there still when it begins.
-pub(super) trait Before {
+pub trait Before {
+    /// One stored value as it is, sealed.
     fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError>;
     fn keys_of(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, LedgerError>;
 }
@@ -50,6 +51,56 @@ pub(super) fn writes(before: &dyn Before, changes: &Changes) -> Result<Writes, L
     }
     hold(before, changes, &mut writes)?;
     Ok(writes)
+}
+
+/// All keys and values of records that come into an empty store. Those in `history` are listed and not held in memory.
+pub(super) fn restored(changes: &Changes, history: &BTreeSet<Key>) -> Result<Writes, LedgerError> {
+    let mut writes = Writes::new();
+    for (key, value) in changes.entries() {
+        let place = place(changes, &key);
+        for index in place.map(|place| lists(changes, &key, place)).unwrap_or_default() {
+            writes.insert(index.key(), Some(Vec::new()));
+        }
+        if let Some(value) = value {
+            seal(&key.bytes(), place, &value, &mut writes);
+        }
+    }
+    hold(&Nothing, changes, &mut writes)?;
+    for key in history {
+        if let Some(index) = held(changes, key) {
+            writes.remove(&index.key());
+        }
+    }
+    Ok(writes)
+}
+
+/// The entry that says that this record is held in memory; `None` for kinds that always are, or never.
+fn held(changes: &Changes, key: &Key) -> Option<Index> {
+    match key {
+        Key::Round(id) => Some(Index::HeldRound(id.0)),
+        Key::Run(id) => changes.runs.get(id).map(|run| Index::HeldRun(run.round.0, id.0)),
+        Key::Alert(id) => Some(Index::HeldAlert(*id)),
+        Key::Meta
+        | Key::Writer(_)
+        | Key::Parked(..)
+        | Key::Node(_)
+        | Key::Routine(_)
+        | Key::Limit(_)
+        | Key::Tail(_) => None,
+    }
+}
+
+/// A store that is empty.
+struct Nothing;
+
+impl Before for Nothing {
+    fn value(&self, _: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(None)
+    }
+
+    fn keys_of(&self, _: &[u8]) -> Result<Vec<Vec<u8>>, LedgerError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Takes a record's pieces together and checks each; `None` where there is no such record.
@@ -169,7 +220,7 @@ fn hold(before: &dyn Before, changes: &Changes, writes: &mut Writes) -> Result<(
         put(Index::HeldRound(id.0), true);
     }
     for (id, run) in &changes.runs {
-        put(Index::HeldRun(run.round.0, id.0), true);
+        put(Index::HeldRun(run.round.0, id.0), !changes.forgotten_runs.contains(id));
     }
     for (id, alert) in &changes.alerts {
         put(Index::HeldAlert(*id), true);

@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a reply of any other kind ends the story")]
 
 mod agent;
+mod failover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ struct Story {
     hub: MemoryBus,
     operator: Bus,
     sinks: Vec<SinkConfig>,
+    policy: Policy,
 }
 
 /// One coordinator process.
@@ -46,7 +48,7 @@ impl Story {
         let cluster: ClusterName = "home".parse().unwrap();
         let hub = MemoryBus::new(&cluster);
         assert!(hub.connect(Role::Coordinator).ensure_log(&Default::default()).await.is_done());
-        Self { operator: hub.connect(Role::Operator), hub, sinks: Vec::new() }
+        Self { operator: hub.connect(Role::Operator), hub, sinks: Vec::new(), policy: Policy::default() }
     }
 
     fn live(&self, name: &str, ledger: &Arc<MemoryLedger>) -> Life {
@@ -56,11 +58,12 @@ impl Story {
             ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
             records: ledger.load().unwrap(),
             holder: name.parse().unwrap(),
-            policy: Policy::default(),
+            policy: self.policy.clone(),
             signer: Signer::from_seed(&Seed::generate()),
             sinks: self.sinks.clone(),
             disconnects: Some(self.hub.disconnects()),
             alert: None,
+            pass: Arc::default(),
         };
         let task = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };

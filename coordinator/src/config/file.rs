@@ -1,0 +1,115 @@
+//! The tables of `coordinator.toml` as they are written, before anything that they name is read.
+
+use std::path::{Path, PathBuf};
+
+use landfall_proto::bus::Tls;
+use landfall_proto::id::{ClusterName, Holder};
+use landfall_proto::time::Duration;
+use serde::Deserialize;
+
+use crate::core::policy::Policy;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileConfig {
+    pub(super) cluster: ClusterName,
+    #[serde(default)]
+    pub(super) name: Option<Holder>,
+    #[serde(default = "default_state_dir")]
+    pub(super) state_dir: PathBuf,
+    pub(super) signing_seed_file: PathBuf,
+    pub(super) bus: FileBus,
+    #[serde(default)]
+    pub(super) policy: Policy,
+    #[serde(default)]
+    pub(super) sink: Vec<FileSink>,
+    #[serde(default)]
+    pub(super) watchdog: Option<FileWatchdog>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileWatchdog {
+    pub(super) url: String,
+    #[serde(default)]
+    pub(super) interval: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileBus {
+    pub(super) urls: Vec<String>,
+    pub(super) seed_file: PathBuf,
+    #[serde(default)]
+    pub(super) tls: Option<FileTls>,
+    #[serde(default)]
+    pub(super) system_seed_file: Option<PathBuf>,
+}
+
+/// A `[tls]` table of any file of ours: the coordinator's and the operator's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileTls {
+    ca: PathBuf,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
+    #[serde(default)]
+    key: Option<PathBuf>,
+}
+
+impl FileTls {
+    /// Paths count from the file's own `folder`. `None` where a certificate or its key is alone.
+    pub(crate) fn at(self, folder: &Path) -> Option<Tls> {
+        let at = |path: PathBuf| folder.join(path);
+        let client = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((at(certificate), at(key))),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return None,
+        };
+        Some(Tls { ca: at(self.ca), client })
+    }
+}
+
+/// What is wrong where [`FileTls::at`] gives nothing, and what to do.
+pub(crate) const TLS_HALF: (&str, &str) =
+    ("a certificate and its key belong together", "give both `certificate` and `key`, or neither");
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileSink {
+    pub(super) kind: FileSinkKind,
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) path: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) url: Option<String>,
+    #[serde(default)]
+    pub(super) secret_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) attempts: Option<u32>,
+    #[serde(default)]
+    pub(super) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FileSinkKind {
+    Journal,
+    Jsonl,
+    Webhook,
+}
+
+impl FileSinkKind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Jsonl => "jsonl",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+fn default_state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/landfall-coordinator")
+}
