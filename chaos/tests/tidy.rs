@@ -157,10 +157,13 @@ fn every_file_is_part_of_a_program() {
     let root = root();
     let mut reached = BTreeSet::new();
     let mut next: Vec<PathBuf> = Vec::new();
-    for room in ROOMS {
-        let at = |path: &str| root.join(room).join(path);
+    let is_package = |folder: &PathBuf| folder.join("Cargo.toml").is_file();
+    let folders =
+        ROOMS.iter().flat_map(|room| WalkDir::new(root.join(room))).flatten().map(walkdir::DirEntry::into_path);
+    for package in folders.filter(is_package) {
+        let at = |path: &str| package.join(path);
         next.extend(["src/lib.rs", "src/main.rs"].map(at));
-        for folder in ["tests", "src/bin", "benches", "examples"] {
+        for folder in ["tests", "src/bin", "benches", "examples", "fuzz_targets"] {
             for entry in fs::read_dir(at(folder)).into_iter().flatten().flatten() {
                 next.extend([entry.path(), entry.path().join("main.rs")]);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::bus::{Bus, ConnectOptions, Seed, Told};
+use landfall_proto::bus::{Bus, BusRefusal, ConnectOptions, Inbox, LogState, Seed, Told};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
 use landfall_proto::control::{REQUEST_KIND, Reply, Request};
 use landfall_proto::envelope::Envelope;
@@ -29,22 +29,67 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Operator {
     bus: Bus,
-    log: watch::Receiver<Arc<Vec<Seen>>>,
+    log: watch::Receiver<Lives>,
+}
+
+/// What was read of the log: of the one that is there, and of those that the bus has lost.
+#[derive(Debug, Clone, Default)]
+struct Lives {
+    now: Arc<Vec<Seen>>,
+    lost: Vec<Arc<Vec<Seen>>>,
 }
 
 impl Operator {
     /// Connects and begins to read the log.
-    pub async fn connect(url: &str, seed: &Seed) -> Self {
-        let options = ConnectOptions::new(vec![url.to_owned()], Role::Operator, cluster(), seed.clone());
+    pub async fn connect(urls: &[String], seed: &Seed) -> Self {
+        let options = ConnectOptions::new(urls.to_vec(), Role::Operator, cluster(), seed.clone());
         let bus = Bus::connect(options).await.unwrap_or_else(|error| panic!("the operator may connect: {error}"));
-        let (sender, log) = watch::channel(Arc::new(Vec::new()));
+        let (sender, log) = watch::channel(Lives::default());
         tokio::spawn(follow(bus.clone(), sender));
         Self { bus, log }
     }
 
     /// Everything that the log holds as far as it has been read.
     pub fn log(&self) -> Log {
-        Log(self.log.borrow().as_ref().clone())
+        Log(self.log.borrow().now.as_ref().clone())
+    }
+
+    /// What was read of logs that the bus has lost or rewound since, oldest first.
+    pub fn lost_logs(&self) -> Vec<Log> {
+        self.log.borrow().lost.iter().map(|lost| Log(lost.as_ref().clone())).collect()
+    }
+
+    /// Reads the log as it is at this moment, from its first message.
+    pub async fn whole_log(&self, within: Duration) -> Log {
+        let mut found = Vec::new();
+        let mut reader = self.bus.read_log(0);
+        let reading = async {
+            loop {
+                match reader.next_batch(1000, Duration::from_millis(500)).await {
+                    Told::Done(batch) => {
+                        found.extend(batch.messages.iter().map(Seen::of));
+                        let last = found.last().map_or(0, |seen| seen.seq);
+                        if batch.log.messages == 0 || last >= batch.log.last_seq {
+                            return;
+                        }
+                    }
+                    Told::Refused(_) | Told::Unknown => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        let is_whole = tokio::time::timeout(within, reading).await.is_ok();
+        assert!(is_whole, "expected that the log can be read from its start within {within:?}");
+        Log(found)
+    }
+
+    /// Hears what may be lost: beats, beacons, presence.
+    pub async fn hear(&self, filter: &str) -> Option<Inbox> {
+        self.bus.listen(filter).await.done()
+    }
+
+    /// The log's own state, where the bus tells it.
+    pub async fn log_state(&self) -> Option<LogState> {
+        self.bus.log_info().await.done().map(|info| info.state)
     }
 
     /// Reads on until the log shows what is looked for.
@@ -52,7 +97,7 @@ impl Operator {
         let mut news = self.log.clone();
         let looking = async {
             loop {
-                let log = Log(news.borrow_and_update().as_ref().clone());
+                let log = Log(news.borrow_and_update().now.as_ref().clone());
                 if let Some(found) = find(&log) {
                     return found;
                 }
@@ -114,8 +159,6 @@ impl Operator {
     pub async fn opened(&self, request: &Request) -> RoundId {
         until("the coordinator opens the round", Duration::from_secs(15), async || match self.ask(request).await {
             Some(Reply::Opened { round }) => Some(round),
-            // It still reads the log and does not lead yet.
-            Some(Reply::Refused(problem)) if problem.what.contains("cannot act") => None,
             // It reads the log and does not lead yet.
             Some(Reply::Refused(problem)) if problem.what.contains("cannot act") => None,
             Some(other) => panic!("expected that {request:?} opens a round, and the coordinator said {other:?}"),
@@ -185,7 +228,7 @@ impl Operator {
     }
 
     fn last_entries(&self) -> Vec<String> {
-        let log = self.log.borrow();
+        let log = Arc::clone(&self.log.borrow().now);
         log[log.len().saturating_sub(8)..]
             .iter()
             .map(|seen| format!("{} {:?}", seen.seq, seen.fact).chars().take(400).collect())
@@ -210,14 +253,19 @@ pub fn routine(name: &str) -> RoutineName {
     name.parse().unwrap_or_else(|error| panic!("the story's routine has a name: {error}"))
 }
 
-async fn follow(bus: Bus, sender: watch::Sender<Arc<Vec<Seen>>>) {
+async fn follow(bus: Bus, sender: watch::Sender<Lives>) {
     let mut reader = bus.read_log(0);
     while !sender.is_closed() {
         match reader.next_batch(1000, Duration::from_millis(500)).await {
             Told::Done(batch) if !batch.messages.is_empty() => {
-                sender.send_modify(|log| Arc::make_mut(log).extend(batch.messages.iter().map(Seen::of)));
+                sender.send_modify(|log| Arc::make_mut(&mut log.now).extend(batch.messages.iter().map(Seen::of)));
             }
             Told::Done(_) | Told::Unknown => {}
+            // This is another log, or less of it: only a fresh reader reads it.
+            Told::Refused(BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced) => {
+                sender.send_modify(|log| log.lost.push(std::mem::take(&mut log.now)));
+                reader = bus.read_log(0);
+            }
             // No coordinator has made the log yet.
             Told::Refused(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }

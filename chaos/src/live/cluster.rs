@@ -2,25 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use landfall_proto::bus::{Bus, ConnectOptions, LogSettings, Seed};
 use landfall_proto::control::{Reply, Request};
+use landfall_proto::subject::Role;
+use walkdir::WalkDir;
 
-use super::bus::{CLUSTER, Operator, node};
+use super::bus::{CLUSTER, Operator, cluster, node};
 use super::node::{Node, agent_command, write_node};
 use super::place::Place;
 use super::plans::PASSWORD;
 use super::process::{Process, binary};
-use super::server::{BusServer, Seeds};
+use super::proxy::Proxy;
+use super::server::{BusServer, SERVERS, Seeds};
 use super::tool::{self, Answer};
 use super::wait::until;
 
-/// The coordinator's name in every story.
+/// The coordinator's name in every story; where there are several, the first one's.
 pub const HOLDER: &str = "main";
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long three servers may take to agree on who leads, and to make the log.
+const LOG_WITHIN: Duration = Duration::from_secs(40);
 
 /// What a mesh is to be.
 #[derive(Debug)]
@@ -29,13 +36,26 @@ pub struct Setup {
     nodes: Vec<Node>,
     policy: String,
     sinks: String,
+    coordinators: Vec<String>,
+    has_three_servers: bool,
+    store_bytes_max: Option<u64>,
+    links: BTreeMap<String, Proxy>,
 }
 
 impl Setup {
     pub fn new(place: Place) -> Self {
         // A witness that never answers must not hold a story up.
         let policy = "witness_within = \"5s\"\nsettle_within = \"2s\"\n".to_owned();
-        Self { place, nodes: Vec::new(), policy, sinks: String::new() }
+        Self {
+            place,
+            nodes: Vec::new(),
+            policy,
+            sinks: String::new(),
+            coordinators: vec![HOLDER.to_owned()],
+            has_three_servers: false,
+            store_bytes_max: None,
+            links: BTreeMap::new(),
+        }
     }
 
     #[must_use]
@@ -59,35 +79,93 @@ impl Setup {
         self
     }
 
+    /// One more coordinator, which stands by.
+    #[must_use]
+    pub fn standby(mut self, name: &str) -> Self {
+        self.coordinators.push(name.to_owned());
+        self
+    }
+
+    /// A bus of three servers, each with a copy of the log.
+    #[must_use]
+    pub const fn three_servers(mut self) -> Self {
+        self.has_three_servers = true;
+        self
+    }
+
+    /// The most that the bus may store.
+    #[must_use]
+    pub const fn store_bytes_max(mut self, bytes: u64) -> Self {
+        self.store_bytes_max = Some(bytes);
+        self
+    }
+
+    /// Leads one node's or one coordinator's way to the bus over this line. Only with a bus of one server.
+    #[must_use]
+    pub fn link(mut self, client: &str, proxy: &Proxy) -> Self {
+        self.links.insert(client.to_owned(), proxy.clone());
+        self
+    }
+
     /// The story's folder, for what its nodes are made of.
     pub const fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Starts everything and waits until the coordinator leads and knows every plan of every node.
+    /// Starts everything and waits until a coordinator leads and knows every plan of every node.
     pub async fn start(self) -> Cluster {
-        let Self { place, nodes, policy, sinks } = self;
-        let seeds = Seeds::draw(&place, &nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>());
-        let mut bus = BusServer::new(&place, &seeds);
-        bus.start(&place);
-        let url = bus.url();
-        place.secret("secrets/password", PASSWORD);
-        place.file(
-            "operator.toml",
-            &format!("cluster = {CLUSTER:?}\nurls = [{url:?}]\nseed_file = \"seeds/operator\"\n"),
-        );
-        place.file("coordinator/coordinator.toml", &coordinator_file(&url, &policy, &sinks));
-        for node in &nodes {
-            write_node(&place, node, &url, &seeds.signing.public_key());
+        let mut cluster = self.assemble().await;
+        for name in cluster.coordinator_names.clone() {
+            cluster.start_coordinator_named(&name);
         }
-        let coordinator = Some(start_coordinator(&place));
-        let operator = Operator::connect(&url, &seeds.operator).await;
-        let mut cluster = Cluster { operator, agents: BTreeMap::new(), coordinator, bus, nodes, place };
         for name in cluster.node_names() {
             cluster.start_agent(&name);
         }
         cluster.ready().await;
         cluster
+    }
+
+    /// Writes every file and starts the bus; nobody else runs yet.
+    pub async fn assemble(self) -> Cluster {
+        let Self { place, nodes, policy, sinks, coordinators, has_three_servers, store_bytes_max, links } = self;
+        let seeds = Seeds::draw(&place, &nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>());
+        let mut servers = match has_three_servers {
+            true => BusServer::three(&place, &seeds),
+            false => vec![BusServer::alone(&place, &seeds, store_bytes_max)],
+        };
+        servers.iter_mut().for_each(|server| server.start(&place));
+        let urls: Vec<String> = servers.iter().map(BusServer::url).collect();
+        links.values().for_each(|proxy| proxy.aim(servers[0].address()));
+        let urls_of = |client: &str| links.get(client).map_or_else(|| urls.clone(), |proxy| vec![proxy.url()]);
+        place.secret("secrets/password", PASSWORD);
+        place.file(
+            "operator.toml",
+            &format!("cluster = {CLUSTER:?}\nurls = {urls:?}\nseed_file = \"seeds/operator\"\n"),
+        );
+        for name in &coordinators {
+            let file = coordinator_file(name, &urls_of(name), &policy, &sinks);
+            place.file(&format!("{}/coordinator.toml", coordinator_folder(name)), &file);
+        }
+        for node in &nodes {
+            write_node(&place, node, &urls_of(&node.name), &seeds.signing.public_key());
+        }
+        if has_three_servers {
+            make_log(&urls, &seeds.coordinator).await;
+        }
+        let operator = Operator::connect(&urls, &seeds.operator).await;
+        let other_buses = servers.split_off(1);
+        let bus = servers.pop().expect("a bus has at least one server");
+        Cluster {
+            operator,
+            agents: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            bus,
+            other_buses,
+            coordinator_names: coordinators,
+            nodes,
+            policy,
+            place,
+        }
     }
 }
 
@@ -96,9 +174,13 @@ impl Setup {
 pub struct Cluster {
     pub operator: Operator,
     agents: BTreeMap<String, Process>,
-    coordinator: Option<Process>,
+    coordinators: BTreeMap<String, Process>,
     pub bus: BusServer,
+    /// The second and the third server, where there are three.
+    pub other_buses: Vec<BusServer>,
+    coordinator_names: Vec<String>,
     nodes: Vec<Node>,
+    policy: String,
     // The last field: the folder outlives every process that writes into it.
     pub place: Place,
 }
@@ -108,11 +190,37 @@ impl Cluster {
         self.nodes.iter().map(|node| node.name.clone()).collect()
     }
 
+    /// The lines of every coordinator's `[policy]`.
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    pub fn coordinator_names(&self) -> &[String] {
+        &self.coordinator_names
+    }
+
     pub fn start_agent(&mut self, name: &str) {
+        self.start_agent_in(name, name);
+    }
+
+    /// Starts a second agent of one identity out of a copy of its folder.
+    pub fn start_twin(&mut self, name: &str) -> String {
+        let twin = format!("{name}-twin");
+        let (from, to) = (self.place.path(&format!("nodes/{name}")), self.place.path(&format!("nodes/{twin}")));
+        copy_folder(&from, &to);
+        let file = format!("nodes/{twin}/agent.toml");
+        let text = std::fs::read_to_string(self.place.path(&file)).expect("the node's files are written");
+        let own = |path: &Path, below: &str| path.join(below).display().to_string();
+        self.place.file(&file, &text.replace(&own(&from, "state"), &own(&to, "state")));
+        self.start_agent_in(name, &twin);
+        twin
+    }
+
+    fn start_agent_in(&mut self, name: &str, folder: &str) {
         let found = self.nodes.iter().find(|node| node.name == name);
         let node = found.unwrap_or_else(|| panic!("the story has a node {name}"));
-        let process = Process::start(name, &mut agent_command(&self.place, node), &self.place.log_of(name));
-        self.agents.insert(name.to_owned(), process);
+        let process = Process::start(folder, &mut agent_command(&self.place, node, folder), &self.place.log_of(folder));
+        self.agents.insert(folder.to_owned(), process);
     }
 
     /// The agent's process.
@@ -120,9 +228,27 @@ impl Cluster {
         self.agents.get(name).unwrap_or_else(|| panic!("expected that the agent of {name} runs"))
     }
 
+    pub fn has_agent(&self, name: &str) -> bool {
+        self.agents.contains_key(name)
+    }
+
     /// The coordinator's process.
     pub fn coordinator(&self) -> &Process {
-        self.coordinator.as_ref().expect("the coordinator runs")
+        self.coordinator_named(HOLDER)
+    }
+
+    pub fn coordinator_named(&self, name: &str) -> &Process {
+        self.coordinators.get(name).unwrap_or_else(|| panic!("expected that the coordinator {name} runs"))
+    }
+
+    pub fn has_coordinator(&self, name: &str) -> bool {
+        self.coordinators.contains_key(name)
+    }
+
+    /// Every process that the story started and has not ended.
+    pub fn processes(&self) -> Vec<u32> {
+        let buses = std::iter::once(&self.bus).chain(&self.other_buses).filter_map(BusServer::id);
+        self.agents.values().chain(self.coordinators.values()).map(Process::id).chain(buses).collect()
     }
 
     /// `kill -9` of the agent alone; what it started is left to itself.
@@ -136,11 +262,29 @@ impl Cluster {
     }
 
     pub fn kill_coordinator(&mut self) {
-        self.coordinator.take().expect("the coordinator runs").kill();
+        self.kill_coordinator_named(HOLDER);
+    }
+
+    pub fn kill_coordinator_named(&mut self, name: &str) {
+        let found = self.coordinators.remove(name);
+        found.unwrap_or_else(|| panic!("expected that the coordinator {name} runs")).kill();
     }
 
     pub fn start_coordinator(&mut self) {
-        self.coordinator = Some(start_coordinator(&self.place));
+        self.start_coordinator_named(HOLDER);
+    }
+
+    pub fn start_coordinator_named(&mut self, name: &str) {
+        let mut command = Command::new(binary("landfall"));
+        let folder = coordinator_folder(name);
+        command.arg("serve").arg("--config").arg(self.place.path(&format!("{folder}/coordinator.toml")));
+        let process = Process::start(&folder, &mut command, &self.place.log_of(&folder));
+        self.coordinators.insert(name.to_owned(), process);
+    }
+
+    /// A coordinator's state folder.
+    pub fn coordinator_state(&self, name: &str) -> PathBuf {
+        self.place.path(&coordinator_folder(name)).join("state")
     }
 
     /// Runs the operator's tool.
@@ -165,8 +309,11 @@ impl Cluster {
 
     /// What the bus refused to its clients so far.
     pub fn bus_complaints(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(self.place.log_of("bus")).unwrap_or_default();
-        log.lines().filter(|line| line.contains("Violation")).map(str::to_owned).collect()
+        let servers = std::iter::once(&self.bus).chain(&self.other_buses);
+        let logs = servers.map(|server| std::fs::read_to_string(self.place.log_of(server.name())).unwrap_or_default());
+        logs.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.contains("Violation"))
+            .collect()
     }
 
     /// Waits until a leader is there and every running agent is online with all its plans announced.
@@ -193,15 +340,35 @@ impl Cluster {
     }
 }
 
-fn coordinator_file(url: &str, policy: &str, sinks: &str) -> String {
+fn coordinator_folder(name: &str) -> String {
+    if name == HOLDER { "coordinator".to_owned() } else { format!("coordinator-{name}") }
+}
+
+fn coordinator_file(name: &str, urls: &[String], policy: &str, sinks: &str) -> String {
     format!(
-        "cluster = {CLUSTER:?}\nname = {HOLDER:?}\nstate_dir = \"state\"\nsigning_seed_file = \"../seeds/signing\"\n\
-         [bus]\nurls = [{url:?}]\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{sinks}[policy]\n{policy}"
+        "cluster = {CLUSTER:?}\nname = {name:?}\nstate_dir = \"state\"\nsigning_seed_file = \"../seeds/signing\"\n\
+         [bus]\nurls = {urls:?}\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{sinks}[policy]\n{policy}"
     )
 }
 
-fn start_coordinator(place: &Place) -> Process {
-    let mut command = Command::new(binary("landfall"));
-    command.arg("serve").arg("--config").arg(place.path("coordinator/coordinator.toml"));
-    Process::start("coordinator", &mut command, &place.log_of("coordinator"))
+/// Makes the log with a copy on each server; coordinators take the log that they find.
+async fn make_log(urls: &[String], seed: &Seed) {
+    let options = ConnectOptions::new(urls.to_vec(), Role::Coordinator, cluster(), seed.clone());
+    let bus = Bus::connect(options).await.unwrap_or_else(|error| panic!("a coordinator may connect: {error}"));
+    let settings = LogSettings { replicas: SERVERS, ..LogSettings::default() };
+    until("three servers make the log", LOG_WITHIN, async || bus.ensure_log(&settings).await.done()).await;
+}
+
+/// Copies a folder with everything below it, sockets and locks excepted.
+pub fn copy_folder(from: &Path, to: &Path) {
+    for entry in WalkDir::new(from).into_iter().flatten() {
+        let below = entry.path().strip_prefix(from).expect("it was found there");
+        let target = to.join(below);
+        let done = match entry.file_type() {
+            kind if kind.is_dir() => std::fs::create_dir_all(&target),
+            kind if kind.is_file() => std::fs::copy(entry.path(), &target).map(|_| ()),
+            _ => Ok(()),
+        };
+        done.unwrap_or_else(|error| panic!("{} can be copied: {error}", entry.path().display()));
+    }
 }

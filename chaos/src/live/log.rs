@@ -19,6 +19,8 @@ pub struct Seen {
     /// When the bus stored it.
     pub at: Timestamp,
     pub fact: Fact,
+    /// The message itself; absent where it is not one that a reader accepts.
+    pub message: Option<(Topic, Envelope)>,
 }
 
 /// What an entry says.
@@ -38,11 +40,14 @@ pub struct Log(pub Vec<Seen>);
 
 impl Seen {
     pub fn of(message: &LogMessage) -> Self {
-        let fact = match message.fact() {
-            Ok((topic, envelope)) => decoded(topic, &envelope),
-            Err(refusal) => Fact::Refused(refusal),
-        };
-        Self { seq: message.seq, at: message.time, fact }
+        let (seq, at) = (message.seq, message.time);
+        match message.fact() {
+            Ok((topic, envelope)) => {
+                let fact = decoded(topic.clone(), &envelope);
+                Self { seq, at, fact, message: Some((topic, envelope)) }
+            }
+            Err(refusal) => Self { seq, at, fact: Fact::Refused(refusal), message: None },
+        }
     }
 
     pub fn agent(&self) -> Option<(&NodeId, &AgentFact)> {

@@ -21,6 +21,8 @@ enum Start {
     Nobody,
     /// In file systems of its own, made by these lines of shell; they vanish with it.
     Mounts(String),
+    /// In a network of its own, by its name.
+    Network(String),
 }
 
 /// One node of a story.
@@ -31,6 +33,7 @@ pub struct Node {
     targets: Vec<Target>,
     labels: BTreeMap<String, String>,
     lines: String,
+    environment: BTreeMap<String, String>,
     start: Start,
 }
 
@@ -42,8 +45,13 @@ impl Node {
             targets: Vec::new(),
             labels: BTreeMap::new(),
             lines: String::new(),
+            environment: BTreeMap::new(),
             start: Start::Plain,
         }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     #[must_use]
@@ -58,11 +66,39 @@ impl Node {
         self
     }
 
+    /// Changes every plan of the node.
+    #[must_use]
+    pub fn each_plan(mut self, change: impl Fn(&mut Plan)) -> Self {
+        self.plans.iter_mut().for_each(change);
+        self
+    }
+
+    /// Changes every target of the node.
+    #[must_use]
+    pub fn each_target(mut self, change: impl Fn(&mut Target)) -> Self {
+        self.targets.iter_mut().for_each(change);
+        self
+    }
+
     /// A line for the top of `agent.toml`.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push_str(line);
         self.lines.push('\n');
+        self
+    }
+
+    /// A variable of the agent's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the agent in this network namespace.
+    #[must_use]
+    pub fn in_network(mut self, name: &str) -> Self {
+        self.start = Start::Network(name.to_owned());
         self
     }
 
@@ -81,15 +117,15 @@ impl Node {
 }
 
 /// Writes everything that the agent reads.
-pub(super) fn write_node(place: &Place, node: &Node, url: &str, signing_key: &str) {
-    let Node { name, plans, targets, labels, lines, start } = node;
+pub(super) fn write_node(place: &Place, node: &Node, urls: &[String], signing_key: &str) {
+    let Node { name, plans, targets, labels, lines, environment: _, start } = node;
     let root = place.folder(&format!("nodes/{name}"));
     let at = |below: &str| root.join(below).display().to_string();
     let seed = std::fs::read_to_string(place.path(&format!("seeds/node-{name}"))).expect("the seeds are drawn");
     place.secret(&format!("nodes/{name}/seed"), &seed);
     let mut text = format!(
         "cluster = {CLUSTER:?}\nnode = {name:?}\ncoordinator_keys = [{signing_key:?}]\ndrain = \"1s\"\n{lines}\
-         plans_dir = {:?}\ntargets_dir = {:?}\nstate_dir = {:?}\n[bus]\nurls = [{url:?}]\nseed_file = {:?}\n[labels]\n",
+         plans_dir = {:?}\ntargets_dir = {:?}\nstate_dir = {:?}\n[bus]\nurls = {urls:?}\nseed_file = {:?}\n[labels]\n",
         at("plans.d"),
         at("targets.d"),
         at("state"),
@@ -116,9 +152,10 @@ pub(super) fn write_node(place: &Place, node: &Node, url: &str, signing_key: &st
     }
 }
 
-pub(super) fn agent_command(place: &Place, node: &Node) -> Command {
+/// `folder` is that of the node, or of its twin.
+pub(super) fn agent_command(place: &Place, node: &Node, folder: &str) -> Command {
     let program = binary("landfall-agent");
-    let config = place.path(&format!("nodes/{}/agent.toml", node.name));
+    let config = place.path(&format!("nodes/{folder}/agent.toml"));
     let mut command = match &node.start {
         Start::Nobody if is_root() => {
             // Root's build folder may be closed to others.
@@ -131,6 +168,11 @@ pub(super) fn agent_command(place: &Place, node: &Node) -> Command {
             command
         }
         Start::Plain | Start::Nobody => Command::new(program),
+        Start::Network(network) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", network]).arg(program);
+            command
+        }
         Start::Mounts(lines) => {
             let mut command = Command::new("unshare");
             command
@@ -142,7 +184,7 @@ pub(super) fn agent_command(place: &Place, node: &Node) -> Command {
             command
         }
     };
-    command.arg("--config").arg(config).arg("serve").current_dir(place.root());
+    command.arg("--config").arg(config).arg("serve").current_dir(place.root()).envs(&node.environment);
     command
 }
 

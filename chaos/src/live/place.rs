@@ -13,6 +13,7 @@ const TAIL_LINES: usize = 12;
 #[derive(Debug)]
 pub struct Place {
     folder: TempDir,
+    is_kept: bool,
 }
 
 impl Place {
@@ -21,12 +22,17 @@ impl Place {
             .prefix(&format!("landfall-{story}-"))
             .tempdir()
             .expect("the temporary folder can be written");
-        let place = Self { folder };
+        let place = Self { folder, is_kept: false };
         // An agent that runs as another user has to pass through it.
         fs::set_permissions(place.root(), fs::Permissions::from_mode(0o755))
             .expect("a folder that was just made is ours");
         place.folder("log");
         place
+    }
+
+    /// Keeps the folder also where all goes well.
+    pub const fn keep(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
     }
 
     pub fn root(&self) -> &Path {
@@ -95,6 +101,8 @@ impl Drop for Place {
         if std::thread::panicking() || std::env::var_os("LANDFALL_KEEP").is_some() {
             self.folder.disable_cleanup(true);
             self.tell();
+        } else if self.is_kept {
+            self.folder.disable_cleanup(true);
         }
     }
 }

@@ -81,6 +81,44 @@ async fn a_notice_is_signed_tried_again_delivered_once_and_followed_by_its_end()
     assert!(shown.out.contains("\"attempts\": 3"), "expected that the deliveries can be seen: {shown:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_no_coordinator_is_heard_the_agents_say_so_themselves_and_once() {
+    let receiver = Receiver::start(&[503]).await;
+    let place = Place::new("no-leader");
+    let out = place.folder("out");
+    let script = place.script("task", &format!("echo saved > '{}/artifact'", out.display()));
+    let node = Node::new("a")
+        .plan(plans::command("task", &script, &out.join("artifact")))
+        .target(plans::folder(&out))
+        .line("coordinator_silence = \"3s\"")
+        .line(&format!("alarm = {{ webhook = {:?} }}", receiver.url));
+    let mut cluster = Setup::new(place).node(node).start().await;
+    let cried = async |times: usize| {
+        until(&format!("the agent's own alarm, {times} times"), seconds(25), async || {
+            let taken = receiver.posts().into_iter().filter(|post| post.status == 204).count();
+            (taken >= times).then_some(taken)
+        })
+        .await
+    };
+
+    cluster.kill_coordinator();
+    cried(1).await;
+    // Silence that goes on is not told again; a coordinator that comes back and goes away again is.
+    cluster.start_coordinator();
+    cluster.ready().await;
+    assert_eq!(cried(1).await, 1, "expected one alarm for one silence");
+    cluster.kill_coordinator();
+    assert_eq!(cried(2).await, 2, "expected one more for the second silence");
+    for post in receiver.posts() {
+        assert_eq!(
+            (post.json()["kind"].as_str(), post.json()["node"].as_str()),
+            (Some("no_leader"), Some("a")),
+            "{post:?}"
+        );
+        assert!(!post.json()["fix"].as_str().unwrap_or_default().is_empty(), "expected what to do now: {post:?}");
+    }
+}
+
 /// The signature that a receiver expects.
 fn signature(post: &Post) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();

@@ -183,6 +183,37 @@ async fn backups_go_on_while_the_bus_stands_still_and_nobody_is_woken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_that_passes_while_the_bus_stands_still_is_judged_late_by_what_landed_meanwhile() {
+    let place = Place::new("bus-frozen-deadline");
+    let gates = ["a", "b"].map(|name| (name, Gate::new(&place, name)));
+    let setup = gates.iter().fold(Setup::new(place), |setup, (name, gate)| {
+        let mut plan = gate.plan("task");
+        plan.deadlines.finish_within = landfall_proto::time::Duration::from_secs(60);
+        setup.node(Node::new(name).plan(plan).target(gate.target()))
+    });
+    let cluster = setup.start().await;
+    let round = cluster.operator.start("task").await;
+    for (_, gate) in &gates {
+        gate.begun(1).await;
+    }
+
+    cluster.bus.freeze();
+    gates.iter().for_each(|(_, gate)| gate.open());
+    until_true("both programs end without a bus", seconds(10), || gates.iter().all(|(_, gate)| gate.ended() == 1))
+        .await;
+    receipts(&cluster, &["a", "b"]).await;
+    // The round's deadline lies in this outage, some seconds before its end.
+    tokio::time::sleep(OUTAGE).await;
+    cluster.bus.thaw();
+    converged_without_alarm(&cluster, round).await;
+
+    let log = cluster.operator.log();
+    assert_eq!(log.verdicts(round).len(), 1, "expected one verdict");
+    let verdict = cluster.operator.round(round).await.verdict.expect("there is a verdict");
+    assert!(verdict.late, "expected that the verdict says that it is late: {}", verdict.summary);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_go_on_while_the_bus_is_dead_and_nobody_is_woken() {
     let place = Place::new("bus-killed");
     let gates = ["a", "b"].map(|name| (name, Gate::new(&place, name)));

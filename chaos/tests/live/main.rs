@@ -4,12 +4,14 @@
 
 mod agents;
 mod alerts;
+mod cases;
 mod crashes;
 mod destinations;
 mod guards;
 mod limits;
 mod messages;
 mod programs;
+mod rebuild;
 mod rounds;
 mod slots;
 mod sources;
