@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use landfall_proto::bus::{Seed, Tls};
+use landfall_proto::bus::{LogSettings, Seed, Tls};
 use landfall_proto::file::{FileProblem, problem_at, read_toml};
 use landfall_proto::id::{ClusterName, Holder};
 use landfall_proto::time::Duration;
@@ -29,6 +29,9 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the address outside is called where the file does not say, and at most.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(60);
 const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Copies of the log that make sense: an even number survives no more than the one below it, and the bus keeps five at most.
+const REPLICAS: [usize; 3] = [1, 3, 5];
 
 /// More sinks than anybody needs; each has a task and a queue.
 const SINKS_MAX: usize = 16;
@@ -64,6 +67,8 @@ pub struct BusConfig {
     pub tls: Option<Tls>,
     /// A user of the bus's system account: with it a node's disconnect is seen at once.
     pub system_seed: Option<Seed>,
+    /// What the log is made with where there is none.
+    pub log: LogSettings,
 }
 
 /// One receiver of notices.
@@ -166,8 +171,9 @@ impl Finder<'_> {
         let tls = file.bus.tls.map(|tls| self.tls(tls));
         let sinks = self.sinks(file.sink);
         let watchdog = file.watchdog.map(|watchdog| self.watchdog(watchdog));
-        let bus =
-            BusConfig { urls: file.bus.urls, seed: seed?, tls: tls.flatten(), system_seed: system_seed.flatten() };
+        let log = self.log(file.bus.replicas);
+        let (tls, system_seed) = (tls.flatten(), system_seed.flatten());
+        let bus = BusConfig { urls: file.bus.urls, seed: seed?, tls, system_seed, log };
         let state_dir = self.folder.join(file.state_dir);
         Some(Config {
             cluster: file.cluster,
@@ -179,6 +185,18 @@ impl Finder<'_> {
             sinks,
             watchdog,
         })
+    }
+
+    fn log(&mut self, replicas: Option<usize>) -> LogSettings {
+        let replicas = replicas.unwrap_or(LogSettings::default().replicas);
+        if !REPLICAS.contains(&replicas) {
+            self.problem(
+                "bus.replicas",
+                &format!("the bus cannot keep {replicas} copies of the log so that a majority decides"),
+                "write 1 for a bus of one server, 3 for one of three, 5 for one of five",
+            );
+        }
+        LogSettings { replicas, ..LogSettings::default() }
     }
 
     fn seed(&mut self, key: &str, path: &Path) -> Option<Seed> {
@@ -353,6 +371,19 @@ mod tests {
         assert_eq!(config.state_dir, Path::new("/var/lib/landfall-coordinator"));
         assert_eq!(config.policy, Policy::default());
         assert!(config.sinks.is_empty() && config.bus.tls.is_none());
+    }
+
+    #[test]
+    fn copies_of_the_log_are_one_three_or_five() {
+        let folder = folder();
+        let with = |replicas: &str| SMALL.replace("[bus]\n", &format!("[bus]\nreplicas = {replicas}\n"));
+        let replicas = |text: &str| Config::read(&folder.path().join("coordinator.toml"), text).unwrap().bus.log.replicas;
+        assert_eq!((replicas(SMALL), replicas(&with("1")), replicas(&with("3"))), (1, 1, 3));
+        for nonsense in ["0", "2", "4", "7"] {
+            let problem = &problems(folder.path(), &with(nonsense))[0];
+            assert_eq!(problem.key, "bus.replicas");
+            assert!(problem.line.is_some() && problem.fix.contains('3'), "{problem}");
+        }
     }
 
     #[test]

@@ -54,6 +54,35 @@ pub struct StatusView {
     /// The other coordinators that are heard.
     #[serde(default)]
     pub standbys: Vec<StandbyView>,
+    /// When the answering coordinator's loop last came round with the log in sight.
+    #[serde(default)]
+    pub last_pass_at: Option<Timestamp>,
+    /// Its calls of the address outside; absent where it has none to call.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogView>,
+    /// Copies of the log.
+    #[serde(default)]
+    pub log_copies: Option<LogCopies>,
+}
+
+/// Calls of an address outside the mesh, whose owner tells people when they stay away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogView {
+    /// When a call last succeeded, since this process began.
+    pub called_at: Option<Timestamp>,
+    /// Calls that failed since then.
+    pub failures: u32,
+    /// Calls that failed since this process began.
+    pub failures_total: u64,
+}
+
+/// Copies of the log, on as many servers of the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogCopies {
+    /// As the coordinator's file says.
+    pub wanted: u32,
+    /// As the bus says.
+    pub kept: u32,
 }
 
 /// One coordinator that is ready to take over.

@@ -1,13 +1,14 @@
 //! What may happen to facts that wait for the log: which may be dropped, which forgotten, which are said again, and when
 //! the journal itself may not go on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use landfall_proto::envelope::ContentHash;
-use landfall_proto::fact::agent::AgentFact;
-use landfall_proto::id::Incarnation;
+use landfall_proto::envelope::{ContentHash, Envelope};
+use landfall_proto::fact::agent::{AgentFact, RunAbout, RunFinished};
+use landfall_proto::id::{Incarnation, RunId};
 use landfall_proto::live::Sync;
-use landfall_proto::time::Duration;
+use landfall_proto::report::RunReport;
+use landfall_proto::time::{Duration, Timestamp};
 
 /// Facts are kept for so long even when they are confirmed: the confirming coordinator may lose its own disk at once.
 pub const KEPT_AT_LEAST: Duration = Duration::from_secs(600);
@@ -87,18 +88,72 @@ pub enum SyncMeans {
     /// The coordinator has read facts of this life that the journal never wrote: the disk was set back or copied. Its
     /// sequences must not be used again; a new life has to begin.
     SetBack,
+    /// The coordinator misses facts that this journal has let go, because they were safe: the log was lost, and the ledgers
+    /// with it. Whatever comes behind them would wait for them for ever; a new life has to begin, with all that is known.
+    LetGo,
     Continue,
 }
 
-/// Reads a synchronisation. `written` is what the journal still holds just below the watermark, oldest first.
-pub fn sync_means(sync: &Sync, incarnation: Incarnation, next_seq: u64, written: &[ContentHash]) -> SyncMeans {
+/// A journal as it lies on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held<'a> {
+    pub incarnation: Incarnation,
+    /// The oldest fact that it holds; where it holds none, the next one.
+    pub first_seq: u64,
+    pub next_seq: u64,
+    /// What it still holds just below the synchronisation's watermark, oldest first.
+    pub written: &'a [ContentHash],
+}
+
+/// Reads a synchronisation.
+pub fn sync_means(sync: &Sync, held: &Held<'_>) -> SyncMeans {
+    let Held { incarnation, first_seq, next_seq, written } = *held;
     if sync.incarnation != incarnation {
         return SyncMeans::OtherLife;
     }
     let is_ahead = sync.durable_below.max(sync.resend_from.unwrap_or(0)) > next_seq;
     let is_other =
         written.iter().rev().zip(sync.last_halves.iter().rev()).any(|(written, told)| written.half() != *told);
-    if is_ahead || is_other { SyncMeans::SetBack } else { SyncMeans::Continue }
+    // A watermark alone may be an old one that was long on its way. What is missed is said only after a second beat.
+    let is_let_go = sync.resend_from.is_some_and(|from| from.max(sync.durable_below) < first_seq);
+    match (is_ahead || is_other, is_let_go) {
+        (true, _) => SyncMeans::SetBack,
+        (false, true) => SyncMeans::LetGo,
+        (false, false) => SyncMeans::Continue,
+    }
+}
+
+/// The ends of runs that a new life says first: those that receipts tell of and the journal no longer holds, oldest first, each
+/// with the time at which it was first said.
+pub fn ends_to_repeat(kept: &[Envelope], receipts: Vec<(RunAbout, RunReport)>) -> Vec<(Timestamp, AgentFact)> {
+    let decoded = kept.iter().filter_map(|fact| AgentFact::decode(&fact.kind, &fact.body).ok().flatten());
+    let told: BTreeSet<RunId> = decoded.filter_map(|fact| ended_run(&fact)).collect();
+    let mut ends: Vec<(Timestamp, AgentFact)> = receipts
+        .into_iter()
+        .filter(|(about, _)| !told.contains(&about.run))
+        .map(|(mut about, report)| {
+            if let Some(repository) = report.evidence.as_ref().and_then(|evidence| evidence.repository.clone()) {
+                about.repository = Some(repository);
+            }
+            (report.finished_at, RunFinished { about, report }.into())
+        })
+        .collect();
+    ends.sort_by_key(|(at, _)| *at);
+    ends
+}
+
+const fn ended_run(fact: &AgentFact) -> Option<RunId> {
+    match fact {
+        AgentFact::RunFinished(finished) => Some(finished.about.run),
+        AgentFact::AgentStarted(_)
+        | AgentFact::PlansAnnounced(_)
+        | AgentFact::RunStarted(_)
+        | AgentFact::RunPhase(_)
+        | AgentFact::RunMilestone(_)
+        | AgentFact::RunRetried(_)
+        | AgentFact::SlotMissed(_)
+        | AgentFact::Witnessed(_) => None,
+    }
 }
 
 /// Where the pump stands: which fact it says next, and how long it rests after a failure.
@@ -165,8 +220,6 @@ impl Default for Pump {
 mod tests {
     use landfall_proto::envelope::Epoch;
     use landfall_proto::fact::agent::{RunMilestone, SlotMissed};
-    use landfall_proto::id::RunId;
-    use landfall_proto::time::Timestamp;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -212,10 +265,12 @@ mod tests {
     fn a_sync_of_another_life_says_nothing_and_one_that_knows_more_ends_this_life() {
         let life = Incarnation(Uuid::nil());
         let hash = |number| ContentHash([number; 16]);
-        assert_eq!(sync_means(&sync(9, &[]), Incarnation(Uuid::max()), 1, &[]), SyncMeans::OtherLife);
-        assert_eq!(sync_means(&sync(9, &[]), life, 8, &[]), SyncMeans::SetBack);
-        assert_eq!(sync_means(&sync(9, &[]), life, 9, &[]), SyncMeans::Continue);
-        assert_eq!(sync_means(&Sync { resend_from: Some(9), ..sync(0, &[]) }, life, 8, &[]), SyncMeans::SetBack);
+        let held = |next_seq| Held { incarnation: life, first_seq: 0, next_seq, written: &[] };
+        let other = Held { incarnation: Incarnation(Uuid::max()), ..held(1) };
+        assert_eq!(sync_means(&sync(9, &[]), &other), SyncMeans::OtherLife);
+        assert_eq!(sync_means(&sync(9, &[]), &held(8)), SyncMeans::SetBack);
+        assert_eq!(sync_means(&sync(9, &[]), &held(9)), SyncMeans::Continue);
+        assert_eq!(sync_means(&Sync { resend_from: Some(9), ..sync(0, &[]) }, &held(8)), SyncMeans::SetBack);
         let told = sync(9, &[hash(1), hash(2), hash(3)]);
         for (written, means) in [
             (vec![hash(2), hash(3)], SyncMeans::Continue),
@@ -224,8 +279,20 @@ mod tests {
             (vec![hash(4)], SyncMeans::SetBack),
             (Vec::new(), SyncMeans::Continue),
         ] {
-            assert_eq!(sync_means(&told, life, 20, &written), means, "{written:?}");
+            assert_eq!(sync_means(&told, &Held { written: &written, ..held(20) }), means, "{written:?}");
         }
+    }
+
+    #[test]
+    fn a_journal_that_is_asked_for_what_it_has_let_go_begins_a_new_life() {
+        let held = Held { incarnation: Incarnation(Uuid::nil()), first_seq: 7, next_seq: 9, written: &[] };
+        let asked = |durable_below, from| Sync { resend_from: Some(from), ..sync(durable_below, &[]) };
+        assert_eq!(sync_means(&asked(0, 0), &held), SyncMeans::LetGo);
+        assert_eq!(sync_means(&asked(6, 6), &held), SyncMeans::LetGo);
+        assert_eq!(sync_means(&asked(7, 7), &held), SyncMeans::Continue, "it is still there");
+        assert_eq!(sync_means(&sync(0, &[]), &held), SyncMeans::Continue, "nobody misses anything yet");
+        let empty = Held { first_seq: 9, ..held };
+        assert_eq!(sync_means(&asked(3, 3), &empty), SyncMeans::LetGo);
     }
 
     #[test]

@@ -81,6 +81,30 @@ pub fn due(calendar: &Calendar, zone: &TimeZone, considered: Timestamp, now: Tim
     Some(Due { slot, missed: missed.flatten() })
 }
 
+/// What is left of `missed` without the spans from first to last slot in `known`, of which it is known what they came to: a
+/// clock that was set back for a while meets them a second time.
+pub fn without(
+    calendar: &Calendar,
+    zone: &TimeZone,
+    missed: Missed,
+    known: &BTreeSet<(Timestamp, Timestamp)>,
+) -> Vec<Missed> {
+    let step = jiff::SignedDuration::from_nanos(1);
+    let mut after = missed.first.checked_sub(step).unwrap_or(missed.first);
+    let beyond = missed.last.checked_add(step).unwrap_or(missed.last);
+    let mut spans = Vec::new();
+    for (first, last) in known.iter().copied().chain([(beyond, beyond)]) {
+        let before = first.checked_sub(step).unwrap_or(first).min(missed.last);
+        if let Some((last, count)) = calendar.latest_between(after, before, zone)
+            && let Some(first) = calendar.next_after(after, zone)
+        {
+            spans.push(Missed { first, last, count });
+        }
+        after = after.max(last);
+    }
+    spans
+}
+
 /// Whether a slot that has come is started by this node itself.
 pub fn turn(ask: &TurnAsk<'_>) -> Turn {
     let start_by = after(ask.slot, ask.start_within);

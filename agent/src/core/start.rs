@@ -1,5 +1,7 @@
 //! What starts by itself: what was interrupted, the check after a backup, and each slot whose turn has come.
 
+use std::collections::BTreeSet;
+
 use landfall_proto::fact::agent::{RunAbout, RunFinished, RunStarted, SlotMissed};
 use landfall_proto::id::{RoundId, RoutineName, RunId};
 use landfall_proto::report::{Outcome, Reason, RunReport, Statistics, TaskKind, Trigger, Unread};
@@ -9,7 +11,7 @@ use super::catalog::CatalogEntry;
 use super::limits::has_room;
 use super::memory::{Change, Span};
 use super::runs::{Ended, Record};
-use super::schedule::{Missed, Turn, TurnAsk, due, turn};
+use super::schedule::{Missed, Turn, TurnAsk, due, turn, without};
 use super::step::{Agent, Alarm, Effect, Live, Start, Step};
 
 /// A slot that has come and is not decided.
@@ -209,7 +211,7 @@ fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut 
     }
     if let Some(due) = due(&schedule.calendar, &entry.zone, considered, now) {
         if let Some(missed) = due.missed {
-            miss(agent, routine, missed, out);
+            miss(agent, &entry, missed, out);
         }
         decide(agent, now, &entry, due.slot, schedule.catch_up, out);
     }
@@ -222,7 +224,8 @@ fn give_up(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timest
     settle(agent, &entry.plan.name, slot, out);
     let about = about_slot(agent, entry, slot);
     let is_led = agent.leader.fresh_until(now, agent.rules.leader_patience).is_some();
-    if !agent.memory.journal.knows(about.run) && !(is_led && agent.leader.queued.contains(&about.run)) {
+    let is_queued = is_led && agent.leader.queued.contains(&about.run);
+    if !is_queued && !agent.memory.journal.knows(about.run) {
         let message = "No leader gave the turn before the next slot came; the run of that slot stands for both.";
         end_unstarted(agent, now, Unstarted::missed(about, now, message), out);
     }
@@ -269,7 +272,7 @@ fn decide(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timesta
             agent.waiting.insert(routine.clone(), Waiting { slot, for_leader: true });
             out.wake(until);
         }
-        Turn::Pass => miss(agent, routine, Missed { first: slot, last: slot, count: 1 }, out),
+        Turn::Pass => miss(agent, entry, Missed { first: slot, last: slot, count: 1 }, out),
         Turn::Start if overlaps(agent, routine) => {
             settle(agent, routine, slot, out);
             let message = "The previous backup of this plan is still under way.".to_owned();
@@ -290,13 +293,21 @@ fn overlaps(agent: &Agent, routine: &RoutineName) -> bool {
     agent.live.values().any(|live| live.about.routine == *routine && live.about.task == TaskKind::Backup)
 }
 
-fn miss(agent: &mut Agent, routine: &RoutineName, missed: Missed, out: &mut Step) {
-    let Missed { first, last, count } = missed;
+fn miss(agent: &mut Agent, entry: &CatalogEntry, missed: Missed, out: &mut Step) {
+    let (routine, Missed { first, last, .. }) = (&entry.plan.name, missed);
+    let records = agent.memory.journal.iter().map(|(_, record)| &record.about);
+    let runs = records.filter(|about| about.routine == *routine && about.task == TaskKind::Backup);
+    let mut known: BTreeSet<(Timestamp, Timestamp)> =
+        runs.filter_map(|about| about.slot).map(|slot| (slot, slot)).collect();
     let mut memory = agent.routine(routine);
-    memory.missed = Some(Span { first, last });
+    known.extend(memory.missed.replace(Span { first, last }).map(|told| (told.first, told.last)));
     agent.change(Change::Routine(routine.clone(), memory), out);
     settle(agent, routine, last, out);
-    out.fact(SlotMissed { routine: routine.clone(), first, last, count });
+    let calendar = entry.plan.schedule.as_ref().map(|schedule| &schedule.calendar);
+    for missed in calendar.map(|calendar| without(calendar, &entry.zone, missed, &known)).unwrap_or_default() {
+        let Missed { first, last, count } = missed;
+        out.fact(SlotMissed { routine: routine.clone(), first, last, count });
+    }
 }
 
 /// Every slot up to here is decided.

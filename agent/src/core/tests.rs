@@ -564,6 +564,30 @@ fn a_clock_that_is_set_back_makes_no_slot_run_twice_and_loses_none_to_come() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_for_a_minute_makes_no_slot_missed_that_had_run() {
+    let mut world = World::new("2026-11-20T01:30:00Z", false, &[plan_text("db", "*:00/20", "")]);
+    for slot in ["01:40", "02:00", "02:40"] {
+        world.now = at(&format!("2026-11-20T{slot}:00Z"));
+        world.input(Input::Woke);
+        world.end_all();
+    }
+    assert_eq!(world.missed().len(), 1, "02:20");
+    world.now = at("2026-11-20T01:30:00Z");
+    world.input(Input::Woke);
+    world.now = at("2026-11-20T03:25:00Z");
+    world.input(Input::Woke);
+    let told: Vec<_> = world
+        .missed()
+        .into_iter()
+        .skip(1)
+        .map(|(first, last, count)| (first[11..16].to_owned(), last[11..16].to_owned(), count))
+        .collect();
+    let span = |first: &str, last: &str, count| (first.to_owned(), last.to_owned(), count);
+    assert_eq!(told, [span("03:00", "03:00", 1)], "01:40, 02:00 and 02:40 had run, 02:20 had been told");
+    assert_eq!(world.starts().last().unwrap().about.slot, Some(at("2026-11-20T03:20:00Z")));
+}
+
+#[test]
 fn progress_becomes_a_fact_at_each_tenth_only() {
     let mut world = World::new("2026-11-20T01:30:00Z", false, &[plan_text("db", "02:00", "")]);
     world.go_to("2026-11-20T02:00:00Z");

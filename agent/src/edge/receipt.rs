@@ -194,6 +194,7 @@ impl Runs {
     pub fn remove(&self, run: RunId) -> io::Result<()> {
         let aside = self.root.join(format!("{REMOVED}{run}"));
         fs::rename(self.directory(run), &aside)?;
+        sync_directory(&self.root)?;
         fs::remove_dir_all(aside)
     }
 

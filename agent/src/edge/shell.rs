@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use landfall_proto::command::{Answer, Command};
-use landfall_proto::fact::agent::{AgentFact, AgentStarted, StartCause};
+use landfall_proto::fact::agent::{AgentFact, AgentStarted, RunAbout, StartCause};
 use landfall_proto::id::RunId;
 use landfall_proto::live::{SYNC_HALVES_MAX, Sync};
+use landfall_proto::report::RunReport;
 use landfall_proto::time::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -21,12 +22,12 @@ use super::bus::Port;
 use super::fence::FenceFile;
 use super::news::News;
 use super::outbox::Nudge;
-use super::receipt::Runs;
+use super::receipt::{Runs, Trace};
 use super::reserve::Reserve;
 use super::spool::{Spool, SpoolError};
 use super::{clock, vitals};
 use crate::config::Config;
-use crate::core::{Agent, Ask, Change, Effect, Input, Inspections, Step, SyncMeans, Ticket, step, sync_means};
+use crate::core::{Agent, Ask, Change, Effect, Held, Input, Inspections, Step, SyncMeans, Ticket, step, sync_means};
 use crate::runner::Engine;
 
 /// Inputs that wait; whoever sends more waits too, or drops what repeats anyway.
@@ -200,31 +201,59 @@ impl Shell {
     }
 
     /// Synchronisation for an older life of the journal says nothing about this one. Where the coordinator knows more of
-    /// this journal than it holds, the disk has been set back, and its sequences must not be used again.
+    /// this journal than it holds, the disk has been set back, and its sequences must not be used again. Where it misses
+    /// what the journal has let go, nothing that follows would ever count.
     async fn synchronise(&mut self, mut sync: Sync) {
         let written = tokio::task::block_in_place(|| self.spool.contents_below(sync.durable_below, SYNC_HALVES_MAX));
         let written = written.unwrap_or_else(|error| {
             tracing::warn!("the journal cannot be compared with what the coordinator knows of it: {}", chain(&error));
             Vec::new()
         });
-        match sync_means(&sync, self.spool.incarnation(), self.spool.next_seq(), &written) {
+        let first_seq = match tokio::task::block_in_place(|| self.spool.first_seq()) {
+            Ok(seq) => seq,
+            Err(error) => return tracing::warn!("the journal's oldest fact cannot be read: {}", chain(&error)),
+        };
+        let (incarnation, next_seq) = (self.spool.incarnation(), self.spool.next_seq());
+        let receipts = match sync_means(&sync, &Held { incarnation, first_seq, next_seq, written: &written }) {
             SyncMeans::OtherLife => return,
-            SyncMeans::Continue => {}
+            SyncMeans::Continue => return self.input(Input::Synced(sync)).await,
             SyncMeans::SetBack => {
                 tracing::error!(
                     "the coordinator knows facts of this journal that it did not write: the disk was set back; a new life begins"
                 );
-                let fresh = clock::draw_incarnation();
-                if let Err(error) = tokio::task::block_in_place(|| self.spool.reincarnate(fresh, self.uptime())) {
-                    tracing::error!("the new life cannot be written down: {error}");
-                    return;
-                }
-                self.nudge.back_to(0);
-                self.began(StartCause::Rebuilt).await;
-                sync = Sync { durable_below: 0, last_halves: Vec::new(), resend_from: None, ..sync };
+                Vec::new()
             }
+            SyncMeans::LetGo => {
+                tracing::error!(
+                    first_seq,
+                    "the coordinator misses facts that were safe and are deleted here: the bus and its ledger were lost; \
+                     a new life begins, and every receipt is told again"
+                );
+                let Some(receipts) = self.receipts() else { return };
+                receipts
+            }
+        };
+        let fresh = clock::draw_incarnation();
+        if let Err(error) = tokio::task::block_in_place(|| self.spool.reincarnate(fresh, receipts, self.uptime())) {
+            tracing::error!("the new life cannot be written down: {error}");
+            return;
         }
+        self.nudge.back_to(0);
+        self.began(StartCause::Rebuilt).await;
+        sync = Sync { durable_below: 0, last_halves: Vec::new(), resend_from: None, ..sync };
         self.input(Input::Synced(sync)).await;
+    }
+
+    /// Every end of which there is a receipt; `None` where that cannot be read now, and is tried at the next synchronisation.
+    fn receipts(&self) -> Option<Vec<(RunAbout, RunReport)>> {
+        let traces = tokio::task::block_in_place(|| self.runs.traces())
+            .map_err(|error| tracing::error!("the receipts cannot be read: {error}"))
+            .ok()?;
+        let ended = traces.into_iter().filter_map(|trace| match trace {
+            Trace::Ended(receipt) => Some((receipt.about, receipt.report)),
+            Trace::Interrupted { .. } => None,
+        });
+        Some(ended.collect())
     }
 
     /// How long this process has had its journal open, whatever the clock on the wall says.

@@ -5,14 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use landfall_proto::codec::{FACT_BYTES_MAX, decode, encode};
 use landfall_proto::envelope::{ContentHash, Envelope, Identity};
-use landfall_proto::fact::agent::AgentFact;
+use landfall_proto::fact::agent::{AgentFact, RunAbout};
 use landfall_proto::id::{Incarnation, NodeId, RoutineName, RunId, TargetName};
+use landfall_proto::report::RunReport;
 use landfall_proto::time::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sled::Batch;
 
 use super::store::{Store, StoreError, quarantine, seal, unseal};
-use crate::core::{Aging, Change, Memory, is_dropped};
+use crate::core::{Aging, Change, Memory, ends_to_repeat, is_dropped};
 
 /// Longest stored value, in bytes; longer ones would become files of their own in the database.
 const VALUE_BYTES_MAX: usize = FACT_BYTES_MAX;
@@ -174,9 +175,15 @@ impl Spool {
         Ok(deleted)
     }
 
-    /// Begins a new life of the journal: what is in the outbox is said again under it. Needed where this journal has
-    /// been set back, as from a copy of the disk, so that its sequences have been used before.
-    pub fn reincarnate(&self, fresh: Incarnation, uptime: Duration) -> Result<(), SpoolError> {
+    /// Begins a new life of the journal: what is in the outbox is said again under it, and before that the ends of which
+    /// `receipts` tell and the outbox does not. Needed where this journal has been set back, as from a copy of the disk, so
+    /// that its sequences have been used before, and where facts are missed that it has let go.
+    pub fn reincarnate(
+        &self,
+        fresh: Incarnation,
+        receipts: Vec<(RunAbout, RunReport)>,
+        uptime: Duration,
+    ) -> Result<(), SpoolError> {
         let mut inner = self.lock();
         let mut batch = Batch::default();
         let mut head = Head { node: self.node.clone(), incarnation: fresh, next_seq: 0 };
@@ -185,6 +192,10 @@ impl Spool {
             let (key, value) = item.map_err(|source| self.database(source))?;
             kept.push(parse::<Envelope>(&key, &value)?);
             batch.remove(key);
+        }
+        for (at, end) in ends_to_repeat(&kept, receipts) {
+            write(&mut batch, &fact_key(head.next_seq), &encode(&envelope(&head, &end, at)));
+            head.next_seq += 1;
         }
         for old in kept {
             let identity = Identity { writer: head.node.to_string(), incarnation: fresh, seq: head.next_seq };
@@ -198,6 +209,12 @@ impl Spool {
         inner.aging = Aging::new(uptime, head.next_seq);
         inner.head = head;
         Ok(())
+    }
+
+    /// The oldest fact that is kept; the next one where there is none.
+    pub fn first_seq(&self) -> Result<u64, SpoolError> {
+        let first = self.facts_from(0, 1)?;
+        Ok(first.first().map_or_else(|| self.next_seq(), |fact| fact.seq))
     }
 
     /// What the last facts below `seq` say, oldest first and at most so many, as far as they are still here.

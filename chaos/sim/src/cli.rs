@@ -13,6 +13,7 @@ use crate::mutant::{Mutants, trial};
 use crate::options::Plan;
 use crate::report;
 use crate::run::Outcome;
+use crate::script::{self, Story};
 use crate::seeds::{Summary, guarded, run_all};
 
 /// From so many seeds on every kind of fault must have taken effect.
@@ -28,6 +29,7 @@ Examples:
   cargo sim --seeds 0..2000 --jobs 2     many runs; exit code 1 where a promise was broken or a fault never took effect
   cargo sim --mutants                    every planted bug has to be seen by its law
   cargo sim replay FILE --trace          a run as a file has it
+  cargo sim scenario chaos/scenarios/*   stories with recorded traces; --record writes them anew
   cargo sim round --nodes 100000         one round of a very large mesh, for its cost
 
 Exit codes: 0 every promise was kept, 1 one was broken, 2 the simulator could not run.";
@@ -76,6 +78,14 @@ enum What {
         #[arg(long)]
         trace: bool,
     },
+    /// Let stories happen and compare each with what is recorded in it
+    Scenario {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write what happened into the files, as what is expected from now on
+        #[arg(long)]
+        record: bool,
+    },
     /// Let one round of a very large mesh happen, with agents that cost next to nothing, and tell what it cost
     Round {
         #[arg(long, value_name = "N", default_value_t = 100_000)]
@@ -100,6 +110,7 @@ pub fn run(cli: &Cli, around: &mut Surroundings<'_>) -> anyhow::Result<bool> {
     }
     match (&cli.what, cli.seed, &cli.seeds) {
         (Some(What::Replay { file, trace }), _, _) => replay(file, *trace, around),
+        (Some(What::Scenario { files, record }), _, _) => scenarios(files, *record, around),
         (Some(What::Round { nodes }), _, _) => large_round(*nodes, around),
         (None, Some(seed), _) => one(seed, wishes, cli, around),
         (None, None, Some(seeds)) => many(seeds.clone(), wishes, cli, around),
@@ -170,6 +181,28 @@ fn replay(file: &Path, is_traced: bool, around: &mut Surroundings<'_>) -> anyhow
     write!(around.out, "{}", report::plan(&plan))?;
     let outcome = told(&plan, is_traced, around)?;
     Ok(outcome.violations.is_empty())
+}
+
+fn scenarios(files: &[PathBuf], is_recording: bool, around: &mut Surroundings<'_>) -> anyhow::Result<bool> {
+    let began = (around.seconds)();
+    let mut changed = 0;
+    for file in files {
+        let name = file.display();
+        let text = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
+        let happened = Story::read(&text).and_then(|story| story.play()).with_context(|| name.to_string())?;
+        let Some(difference) = script::difference(&text, &happened) else { continue };
+        changed += 1;
+        if is_recording {
+            std::fs::write(file, happened).with_context(|| format!("{name} cannot be written"))?;
+            writeln!(around.out, "{name} is recorded")?;
+        } else {
+            write!(around.out, "{name} went another way: - recorded, + happened\n{difference}")?;
+        }
+    }
+    let (count, seconds) = (files.len(), (around.seconds)() - began);
+    let what = if is_recording { "recorded anew" } else { "went another way" };
+    writeln!(around.out, "{count} stories, {changed} {what}, in {seconds:.1} s")?;
+    Ok(is_recording || changed == 0)
 }
 
 fn large_round(nodes: u32, around: &mut Surroundings<'_>) -> anyhow::Result<bool> {

@@ -18,6 +18,7 @@ pub mod options;
 pub mod report;
 pub mod round;
 pub mod run;
+pub mod script;
 pub mod seeds;
 pub mod trace;
 pub mod world;

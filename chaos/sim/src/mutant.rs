@@ -109,6 +109,10 @@ impl Mutant {
         Self::ALL.into_iter().find(|mutant| mutant.name() == name)
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table in the form of a match, so that the compiler misses no planted bug"
+    )]
     const fn about(self) -> About {
         match self {
             Self::DeleteOnConfirmation => about(

@@ -53,10 +53,15 @@ pub fn run(plan: &Plan, mutants: Mutants, is_traced: bool) -> Outcome {
     world.start();
     world.run_for(plan.options.busy);
     world.heal();
-    let healed_at = world.now();
-    let until = landfall_proto::time::after(healed_at, plan.options.patience);
-    let rested_after = come_to_rest(&mut world, healed_at, until);
+    let rested_after = rest_after_heal(&mut world);
     judge(world, rested_after)
+}
+
+/// Waits for rest, as long as the run's patience lasts. The time that it took, counted from now.
+pub(crate) fn rest_after_heal(world: &mut World) -> Option<Duration> {
+    let healed_at = world.now();
+    let until = landfall_proto::time::after(healed_at, world.options.patience);
+    come_to_rest(world, healed_at, until)
 }
 
 fn come_to_rest(world: &mut World, healed_at: Timestamp, until: Timestamp) -> Option<Duration> {
@@ -72,7 +77,7 @@ fn come_to_rest(world: &mut World, healed_at: Timestamp, until: Timestamp) -> Op
     None
 }
 
-fn judge(mut world: World, rested_after: Option<Duration>) -> Outcome {
+pub(crate) fn judge(mut world: World, rested_after: Option<Duration>) -> Outcome {
     let mut violations = Vec::new();
     if rested_after.is_none() {
         let evidence = world.unrest();

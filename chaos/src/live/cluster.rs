@@ -6,18 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use landfall_proto::bus::{Bus, ConnectOptions, LogSettings, Seed};
 use landfall_proto::control::{Reply, Request};
-use landfall_proto::subject::Role;
 use walkdir::WalkDir;
 
-use super::bus::{CLUSTER, Operator, cluster, node};
+use super::bus::{CLUSTER, Operator, node};
 use super::node::{Node, agent_command, write_node};
 use super::place::Place;
 use super::plans::PASSWORD;
 use super::process::{Process, binary};
 use super::proxy::Proxy;
-use super::server::{BusServer, SERVERS, Seeds};
+use super::server::{BusServer, Seeds};
 use super::tool::{self, Answer};
 use super::wait::until;
 
@@ -26,8 +24,8 @@ pub const HOLDER: &str = "main";
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long three servers may take to agree on who leads, and to make the log.
-const LOG_WITHIN: Duration = Duration::from_secs(40);
+/// How much longer it may take where three servers have to agree on who leads before a coordinator makes the log on them.
+const AGREED_WITHIN: Duration = Duration::from_secs(40);
 
 /// What a mesh is to be.
 #[derive(Debug)]
@@ -143,14 +141,11 @@ impl Setup {
             &format!("cluster = {CLUSTER:?}\nurls = {urls:?}\nseed_file = \"seeds/operator\"\n"),
         );
         for name in &coordinators {
-            let file = coordinator_file(name, &urls_of(name), &policy, &sinks);
+            let file = coordinator_file(name, &urls_of(name), servers.len(), &policy, &sinks);
             place.file(&format!("{}/coordinator.toml", coordinator_folder(name)), &file);
         }
         for node in &nodes {
             write_node(&place, node, &urls_of(&node.name), &seeds.signing.public_key());
-        }
-        if has_three_servers {
-            make_log(&urls, &seeds.coordinator).await;
         }
         let operator = Operator::connect(&urls, &seeds.operator).await;
         let other_buses = servers.split_off(1);
@@ -324,7 +319,8 @@ impl Cluster {
             .filter(|node| self.agents.contains_key(&node.name))
             .map(|node| (node.name.as_str(), node.plans.len()))
             .collect();
-        until(&format!("a leader, and the nodes {wanted:?} online with so many plans"), READY_WITHIN, async || {
+        let within = if self.other_buses.is_empty() { READY_WITHIN } else { READY_WITHIN + AGREED_WITHIN };
+        until(&format!("a leader, and the nodes {wanted:?} online with so many plans"), within, async || {
             self.operator.status().await?.leader?;
             for (name, plans) in &wanted {
                 let Reply::Node(view) = self.operator.ask(&Request::Node { id: node(name) }).await? else {
@@ -344,19 +340,11 @@ fn coordinator_folder(name: &str) -> String {
     if name == HOLDER { "coordinator".to_owned() } else { format!("coordinator-{name}") }
 }
 
-fn coordinator_file(name: &str, urls: &[String], policy: &str, sinks: &str) -> String {
+fn coordinator_file(name: &str, urls: &[String], replicas: usize, policy: &str, sinks: &str) -> String {
     format!(
         "cluster = {CLUSTER:?}\nname = {name:?}\nstate_dir = \"state\"\nsigning_seed_file = \"../seeds/signing\"\n\
-         [bus]\nurls = {urls:?}\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{sinks}[policy]\n{policy}"
+         [bus]\nurls = {urls:?}\nreplicas = {replicas}\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{sinks}[policy]\n{policy}"
     )
-}
-
-/// Makes the log with a copy on each server; coordinators take the log that they find.
-async fn make_log(urls: &[String], seed: &Seed) {
-    let options = ConnectOptions::new(urls.to_vec(), Role::Coordinator, cluster(), seed.clone());
-    let bus = Bus::connect(options).await.unwrap_or_else(|error| panic!("a coordinator may connect: {error}"));
-    let settings = LogSettings { replicas: SERVERS, ..LogSettings::default() };
-    until("three servers make the log", LOG_WITHIN, async || bus.ensure_log(&settings).await.done()).await;
 }
 
 /// Copies a folder with everything below it, sockets and locks excepted.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use landfall_proto::control::Request;
 use landfall_proto::time::Timestamp;
-use landfall_proto::view::{RoutineView, StandbyView, StatusView};
+use landfall_proto::view::{RoutineView, StandbyView, StatusView, WatchdogView};
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::Failure;
@@ -56,6 +56,9 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         status.runs_queued,
         if status.alerts_open > 0 { screen.paint(&status.alerts_open.to_string(), Tone::Bad) } else { "0".to_owned() },
     ));
+    if status.last_pass_at.is_some() || status.watchdog.is_some() {
+        screen.line(&process(status, now, screen));
+    }
     if !status.refused.is_empty() {
         let counts: Vec<String> = status.refused.iter().map(|(name, count)| format!("{name} {count}")).collect();
         screen.line(&format!("refused messages: {}", counts.join(", ")));
@@ -64,6 +67,21 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         screen.line("");
         let rows = status.routines.iter().map(|routine| row(routine, now, screen)).collect();
         screen.table(&["ROUTINE", "NODES", "LAST VERDICT", "WHEN", "NEXT"], rows);
+    }
+}
+
+/// How the answering coordinator itself is.
+fn process(status: &StatusView, now: Timestamp, screen: &Screen) -> String {
+    let pass = format!("last pass {}", ago_or_dash(status.last_pass_at, now));
+    match &status.watchdog {
+        None => pass,
+        Some(WatchdogView { called_at, failures, .. }) => {
+            let failed = match failures {
+                0 => String::new(),
+                failures => format!(", {}", screen.paint(&format!("{failures} calls failed since"), Tone::Bad)),
+            };
+            format!("{pass}   watchdog called {}{failed}", ago_or_dash(*called_at, now))
+        }
     }
 }
 

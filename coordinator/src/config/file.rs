@@ -44,6 +44,8 @@ pub(super) struct FileBus {
     pub(super) tls: Option<FileTls>,
     #[serde(default)]
     pub(super) system_seed_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) replicas: Option<usize>,
 }
 
 /// A `[tls]` table of any file of ours: the coordinator's and the operator's.

@@ -63,10 +63,11 @@ impl Mesh {
     }
 
     /// Takes a digest where everybody does: at positions that follow from the position and the size of the state alone. A
-    /// large state is hashed as seldom as it is large, so that a fact costs the same in all.
-    pub(super) fn take_digest(&mut self) {
+    /// large state is hashed as seldom as it is large, so that a fact costs the same in all. `has_era_begun` says that the claim
+    /// of an era stands here: after a loss everybody may know something else, and finds it out at once.
+    pub(super) fn take_digest(&mut self, has_era_begun: bool) {
         let position = self.meta.cursor;
-        if position.seq.is_multiple_of(self.digests_apart()) {
+        if has_era_begun || position.seq.is_multiple_of(self.digests_apart()) {
             let state = self.digest();
             self.process.digests.push_back(Digest { position, state });
             if self.process.digests.len() > KEPT_MAX {

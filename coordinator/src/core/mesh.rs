@@ -354,7 +354,7 @@ impl Mesh {
         let position = Position { era: position.era.max(self.meta.cursor.era), ..position };
         if self.passes(position) {
             *self.meta.refused.entry(name.to_owned()).or_default() += 1;
-            self.take_digest();
+            self.take_digest(false);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use landfall_proto::bus::{Batch, Bus, BusRefusal, LogMessage, LogReader, LogSettings, Told};
+use landfall_proto::bus::{Batch, Bus, BusRefusal, LogMessage, LogReader, Told};
 use landfall_proto::envelope::{ContentHash, Position};
 use landfall_proto::subject::Topic;
 use tokio::sync::mpsc;
@@ -118,12 +118,6 @@ impl Shell {
         }
     }
 
-    /// The bus has lost the log with its disk, or nobody has made it yet.
-    pub(super) fn make_log(&self) {
-        let bus = self.bus.clone();
-        tokio::spawn(async move { bus.ensure_log(&LogSettings::default()).await });
-    }
-
     fn take_refusal(&mut self, refusal: &BusRefusal, reader: &mut Reader) {
         // What goes on being so is said once.
         if !reader.has_complained {
@@ -134,10 +128,8 @@ impl Shell {
         match refusal {
             BusRefusal::LogRewound { last_seq, .. } => self.log_replaced(Some(last_seq + 1)),
             BusRefusal::LogReplaced => self.log_replaced(Some(1)),
-            BusRefusal::NoLog { .. } => {
-                self.make_log();
-                self.feed(Input::Sight(None));
-            }
+            // Whether there is none, or only none at the server that was asked, shows when the bus is asked again and again.
+            BusRefusal::NoLog { .. } => self.feed(Input::Sight(None)),
             BusRefusal::NotPermitted { .. }
             | BusRefusal::NobodyListens { .. }
             | BusRefusal::NoJetStream { .. }

@@ -1,17 +1,16 @@
 //! Looking at the log beside reading it: where does it end, is it still the same one, is the link up.
 
-use landfall_proto::bus::{BusRefusal, Link, LogInfo, Told};
+use landfall_proto::bus::{Link, LogInfo, Told};
 use landfall_proto::envelope::Position;
 use landfall_proto::time::Timestamp;
+use tokio::time::Instant;
 
 use super::bus::Event;
 use super::clock;
+use super::doubt::{Belief, Word};
 use super::shell::Shell;
 use crate::core::LogSight;
 use crate::core::step::Input;
-
-/// So many answers in a row that lie before what was folded show that the end of the log is lost.
-const SHORT_LOOKS_MAX: u32 = 2;
 
 /// What the bus said of the log when it was asked.
 #[derive(Debug)]
@@ -39,34 +38,45 @@ impl Shell {
 
     pub(super) fn saw(&mut self, look: Look) {
         let Look { asked_at, cursor, told } = look;
-        match told {
-            // Messages that came meanwhile may lie beyond the answer, but nothing that was folded before the question does.
-            Told::Done(info) if info.state.last_seq < cursor.seq && cursor.era == self.mesh.cursor().era => {
-                // In a cluster of servers one that has fallen behind may answer once.
-                self.short_looks += 1;
-                if self.short_looks >= SHORT_LOOKS_MAX {
-                    tracing::error!(
-                        cursor = cursor.seq,
-                        end = info.state.last_seq,
-                        "the bus has lost the end of the log"
-                    );
-                    self.log_replaced(Some(info.state.last_seq + 1));
-                }
+        // Messages that came meanwhile may lie beyond the answer, but nothing that was folded before the question does.
+        let folded_to = if cursor.era == self.mesh.cursor().era { cursor.seq } else { 0 };
+        if let Told::Done(info) = &told {
+            self.replicas = info.replicas;
+        }
+        let word = Word::of(&told, folded_to, self.created);
+        match self.doubt.hear(word, self.replicas, Instant::now()) {
+            Belief::Kept { created, last_seq } if self.is_same_log => {
+                self.created = Some(created);
+                self.feed(Input::Sight(Some(LogSight { asked_at, created, last_seq })));
             }
-            Told::Done(info) if self.is_same_log => {
-                self.short_looks = 0;
-                let sight = LogSight { asked_at, created: info.state.created, last_seq: info.state.last_seq };
-                self.feed(Input::Sight(Some(sight)));
-            }
-            Told::Refused(refusal) => {
-                if let BusRefusal::NoLog { .. } = refusal {
-                    self.make_log();
+            Belief::Doubted { is_new } => {
+                if is_new {
+                    tracing::warn!(folded_to, ?word, "the log may be lost; the bus is asked again before that is believed");
                 }
                 self.feed(Input::Sight(None));
             }
+            Belief::Gone => {
+                self.feed(Input::Sight(None));
+                self.make_log();
+            }
+            Belief::Lost { from } => {
+                tracing::error!(folded_to, from, "the bus has lost the log, or its end");
+                self.log_replaced(Some(from));
+            }
+            Belief::Nothing if matches!(told, Told::Refused(_)) => self.feed(Input::Sight(None)),
             // What was seen before is good until it is too old.
-            Told::Done(_) | Told::Unknown => {}
+            Belief::Kept { .. } | Belief::Nothing => {}
         }
+    }
+
+    /// The bus has lost the log with its disk, or nobody has made it yet.
+    fn make_log(&self) {
+        let (bus, events, settings) = (self.bus.clone(), self.events.clone(), self.log.clone());
+        let (asked_at, cursor) = (clock::now(), self.mesh.cursor());
+        tokio::spawn(async move {
+            let told = bus.ensure_log(&settings).await;
+            let _ = events.send(Event::Saw(Look { asked_at, cursor, told })).await;
+        });
     }
 
     /// The link went up or down, or the bus forbade something.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use landfall_proto::time::Timestamp;
+use landfall_proto::view::WatchdogView;
 use tokio::time::Instant;
 
 /// A turn comes every two seconds at the latest. A loop whose last turn with the log in sight is older than this hangs, or is
@@ -15,6 +16,8 @@ const FRESH: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Pass {
     last: Mutex<Option<Turn>>,
+    /// What became of the calls of the address outside; `None` where there is none.
+    calls: Mutex<Option<WatchdogView>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,27 @@ impl Pass {
     /// When the loop last came round; `None` before the first time.
     pub fn last_at(&self) -> Option<Timestamp> {
         self.last().map(|turn| turn.at)
+    }
+
+    /// There is an address outside to call.
+    pub(super) fn has_watchdog(&self) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// A call of it succeeded, or failed.
+    pub(super) fn note_call(&self, at: Timestamp, is_good: bool) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = calls.get_or_insert_default();
+        if is_good {
+            *calls = WatchdogView { called_at: Some(at), failures: 0, ..*calls };
+        } else {
+            calls.failures = calls.failures.saturating_add(1);
+            calls.failures_total = calls.failures_total.saturating_add(1);
+        }
+    }
+
+    pub(super) fn calls(&self) -> Option<WatchdogView> {
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this coordinator leads and its loop turns.

@@ -9,7 +9,7 @@ use landfall_proto::command::{Action, Answer, Command};
 use landfall_proto::control::{Problem, Reply, Request};
 use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::time::{Duration as Span, after};
-use landfall_proto::view::LogView;
+use landfall_proto::view::{LogCopies, LogView};
 use tokio::sync::Semaphore;
 
 use super::clock;
@@ -36,6 +36,10 @@ const READ_LOG_LIFE: Span = Span::from_secs(10);
 /// Without a leader for so long a coordinator answers questions although it does not lead: longer than a standby needs to
 /// take over.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
+
+fn copies(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
 
 /// Requests that are not answered yet.
 #[derive(Debug)]
@@ -130,6 +134,9 @@ impl Shell {
             bus_version: self.bus.health().server_version,
             started_at: self.started_at,
             refused: self.refused.clone(),
+            last_pass_at: self.pass.last_at(),
+            watchdog: self.pass.calls(),
+            log_copies: Some(LogCopies { wanted: copies(self.log.replicas), kept: copies(self.replicas) }),
         };
         read(scene, &*self.ledger, &around, request).unwrap_or_else(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a request could not be answered");

@@ -9,7 +9,9 @@ use landfall_proto::bus::{Bus, BusError, BusRefusal, ConnectOptions, LogSettings
 use landfall_proto::control::Problem;
 use landfall_proto::id::Holder;
 use landfall_proto::subject::Role;
+use tokio::time::Instant;
 
+use super::doubt::patience_before_making;
 use super::ledger::{Ledger, LedgerError, Opened, lock, open_locked};
 use super::pass::Pass;
 use super::rebuild::{News, Source, adopt, gap, is_empty, rebuild};
@@ -89,7 +91,7 @@ pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Resu
     let bus = connect(&config).await?;
     tokio::select! {
         () = &mut stop => return Ok(()),
-        made = ensure_log(&bus) => made?,
+        made = ensure_log(&bus, &config.bus.log, !is_empty(&opened.records)) => made?,
     }
     let pass = Arc::new(Pass::default());
     let _watching = config.watchdog.as_ref().and_then(|watchdog| watch(watchdog, Arc::clone(&pass)));
@@ -105,6 +107,7 @@ pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Resu
         let keeper = Keeper::start(&config.state_dir, &config.holder, &ledger, &bus);
         let parts = Parts {
             bus: bus.clone(),
+            log: config.bus.log.clone(),
             ledger: Arc::clone(&ledger),
             records: ready.records,
             holder: config.holder.clone(),
@@ -164,7 +167,9 @@ async fn fill_if_empty(config: &Config, bus: &Bus, opened: Opened, news: &mut Ne
         tracing::info!(%source, "the ledger was empty and is built from what there is");
         news.source = Some(source);
     }
-    if let Told::Done(info) = bus.log_info().await {
+    if let Told::Done(info) = bus.log_info().await
+        && info.is_from_leader
+    {
         news.gap = gap(opened.records.meta.cursor, info.state);
     }
     Ok(opened)
@@ -215,12 +220,25 @@ async fn disconnects(config: &Config) -> Option<landfall_proto::bus::Disconnects
     }
 }
 
-async fn ensure_log(bus: &Bus) -> Result<(), ServeError> {
+/// Makes the log unless it is there. Who `has_read` one before, or wants several copies, asks for some seconds first.
+async fn ensure_log(bus: &Bus, settings: &LogSettings, has_read: bool) -> Result<(), ServeError> {
+    let patience = patience_before_making(has_read, settings.replicas);
     // The link is made in the background; a question before it stands would only be asked twice.
     bus.wait_up(AGAIN).await;
     let mut has_waited = false;
+    let mut missing_since = None;
     loop {
-        match bus.ensure_log(&LogSettings::default()).await {
+        let seen = bus.log_info().await;
+        if let Told::Refused(BusRefusal::NoLog { .. }) = seen {
+            let since = *missing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < patience {
+                tokio::time::sleep(AGAIN / 2).await;
+                continue;
+            }
+        } else {
+            missing_since = None;
+        }
+        match bus.ensure_log(settings).await {
             Told::Done(info) => {
                 info.notes.iter().for_each(|note| tracing::warn!(note, "the log differs from what was asked for"));
                 return Ok(());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_proto::alert::Alert;
-use landfall_proto::bus::{Bus, Disconnects, Signer};
+use landfall_proto::bus::{Bus, Disconnects, LogSettings, Signer};
 use landfall_proto::envelope::Envelope;
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::id::{Holder, Incarnation, NodeId, RunId};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::bus::{EVENTS_MAX, Event, listen, watch};
 use super::command::Commander;
+use super::doubt::Doubt;
 use super::intake::Reader;
 use super::ledger::{Ledger, LedgerError};
 use super::pass::Pass;
@@ -47,6 +48,8 @@ const LOOKS_MAX: usize = 8;
 /// Everything the loop is made of.
 pub(super) struct Parts {
     pub(super) bus: Bus,
+    /// What a log is made with that is not there.
+    pub(super) log: LogSettings,
     pub(super) ledger: Arc<dyn Ledger>,
     /// What the ledger held.
     pub(super) records: Records,
@@ -94,7 +97,7 @@ pub(super) async fn run(
     listen(&parts.bus, &events);
     let mut link = parts.bus.watch_health();
     let mut reader = Reader::open(&parts.bus, parts.records.meta.cursor);
-    let (alert, pass) = (parts.alert.take(), Arc::clone(&parts.pass));
+    let alert = parts.alert.take();
     let mut ready = Some(ready);
     let mut shell = Shell::new(parts, events, delivered);
     let mut beacon = interval(BEACON_INTERVAL.as_std());
@@ -118,7 +121,7 @@ pub(super) async fn run(
         }
         shell.finish()?;
         if shell.mesh.sees_the_log() {
-            pass.note(clock::now(), shell.mesh.leads());
+            shell.pass.note(clock::now(), shell.mesh.leads());
             if let Some(ready) = ready.take() {
                 ready();
             }
@@ -164,10 +167,15 @@ pub(super) struct Shell {
     pub(super) flying_since: Option<Instant>,
     /// Whether what was folded last still stands at the cursor.
     pub(super) is_same_log: bool,
+    pub(super) pass: Arc<Pass>,
     /// Questions about the log's end that are not answered.
     pub(super) looks: Arc<Semaphore>,
-    /// Answers in a row by which the log ends before what was folded.
-    pub(super) short_looks: u32,
+    pub(super) log: LogSettings,
+    /// What the bus says against the log that was read.
+    pub(super) doubt: Doubt,
+    /// When the log was made that is read, and its copies, as the bus said last.
+    pub(super) created: Option<Timestamp>,
+    pub(super) replicas: usize,
     /// Nothing but a fresh start from the ledger is safe.
     pub(super) must_restart: bool,
     /// Committed since the last barrier.
@@ -177,7 +185,7 @@ pub(super) struct Shell {
 
 impl Shell {
     fn new(parts: Parts, events: mpsc::Sender<Event>, delivered: mpsc::Sender<Delivery>) -> Self {
-        let Parts { bus, ledger, records, holder, mut policy, signer, sinks, .. } = parts;
+        let Parts { bus, log, ledger, records, holder, mut policy, signer, sinks, pass, .. } = parts;
         let own = Own { holder, incarnation: clock::incarnation(), next_seq: 0 };
         policy.sinks = sinks.iter().map(|sink| sink.name.clone()).collect();
         let cluster = bus.cluster().clone();
@@ -205,8 +213,12 @@ impl Shell {
             other_led_at: None,
             blind_since: Some(Instant::now()),
             flying_since: None,
+            pass,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
-            short_looks: 0,
+            doubt: Doubt::default(),
+            created: None,
+            replicas: log.replicas,
+            log,
             must_restart: false,
             is_dirty: false,
             wake: Instant::now(),

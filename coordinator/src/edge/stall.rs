@@ -150,7 +150,7 @@ mod tests {
     use std::pin::pin;
     use std::process::Command;
 
-    use landfall_proto::bus::Seed;
+    use landfall_proto::bus::{LogSettings, Seed};
 
     use super::*;
     use crate::config::{BusConfig, SinkConfig, SinkKind};
@@ -163,7 +163,7 @@ mod tests {
             cluster: "home".parse().unwrap(),
             holder: "one".parse().unwrap(),
             state_dir,
-            bus: BusConfig { urls: Vec::new(), seed: Seed::generate(), tls: None, system_seed: None },
+            bus: BusConfig { urls: Vec::new(), seed: Seed::generate(), tls: None, system_seed: None, log: LogSettings::default() },
             signing_seed: Seed::generate(),
             policy: Policy::default(),
             sinks: vec![SinkConfig { name: "file".to_owned(), kind: SinkKind::Jsonl { path: notices } }],

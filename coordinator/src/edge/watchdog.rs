@@ -8,6 +8,7 @@ use reqwest::redirect::Policy;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::clock;
 use super::pass::Pass;
 use crate::config::WatchdogConfig;
 
@@ -30,6 +31,7 @@ pub(super) fn watch(config: &WatchdogConfig, pass: Arc<Pass>) -> Option<Watching
         .build();
     match client {
         Ok(client) => {
+            pass.has_watchdog();
             let watchdog = Watchdog { client, url: config.url.clone(), interval: config.interval.as_std(), pass };
             Some(Watching(tokio::spawn(watchdog.run())))
         }
@@ -71,7 +73,9 @@ impl Watchdog {
     async fn call_until(&self, due: Instant, failures: &mut u32) {
         let mut pause = RETRY_MIN;
         while self.pass.is_leading_and_fresh() {
-            match self.call().await {
+            let told = self.call().await;
+            self.pass.note_call(clock::now(), told.is_ok());
+            match told {
                 Ok(()) => {
                     if *failures >= FAILURES_QUIET {
                         tracing::info!(failures, "the watchdog's address is reached again");
@@ -115,8 +119,9 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
+    use landfall_proto::view::WatchdogView;
+
     use super::*;
-    use crate::edge::clock;
 
     /// Answers the first calls with 503 and later ones with 200, and counts.
     async fn receiver(refusals: usize) -> (String, Arc<AtomicUsize>) {
@@ -165,8 +170,17 @@ mod tests {
         let (url, count) = receiver(1).await;
         let pass = Arc::new(Pass::default());
         pass.note(clock::now(), true);
-        let _watching = watch(&config(url, 3_600_000), pass).unwrap();
+        let _watching = watch(&config(url, 3_600_000), Arc::clone(&pass)).unwrap();
+        assert_eq!(pass.calls(), Some(WatchdogView::default()));
         reaches(&count, 2).await;
+        let told = async {
+            while pass.calls().is_none_or(|calls| calls.called_at.is_none()) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), told).await.expect("the call that succeeded is noted");
+        let calls = pass.calls().unwrap();
+        assert_eq!((calls.failures, calls.failures_total), (0, 1));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use landfall_proto::time::Timestamp;
-use landfall_proto::view::{RoutineView, StandbyView, StatusView};
+use landfall_proto::view::{LogCopies, RoutineView, StandbyView, StatusView, WatchdogView};
 
 use super::Scene;
 use crate::core::digest::{Compared, Peer};
@@ -15,6 +15,10 @@ pub struct Surroundings {
     pub started_at: Timestamp,
     /// Messages beside the log that were refused, by name.
     pub refused: BTreeMap<String, u64>,
+    /// When the loop last came round with the log in sight.
+    pub last_pass_at: Option<Timestamp>,
+    pub watchdog: Option<WatchdogView>,
+    pub log_copies: Option<LogCopies>,
 }
 
 /// `routines` are those that fit, in the order of their names.
@@ -50,6 +54,9 @@ pub fn status(scene: Scene<'_>, around: &Surroundings, routines: Vec<RoutineView
         started_at: around.started_at,
         leader_since: mesh.leader().map(|leader| leader.claimed_at),
         standbys: mesh.peers(scene.now).map(standby).collect(),
+        last_pass_at: around.last_pass_at,
+        watchdog: around.watchdog,
+        log_copies: around.log_copies,
     }
 }
 

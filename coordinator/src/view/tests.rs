@@ -22,6 +22,7 @@ use landfall_proto::report::{
 };
 use landfall_proto::time::{Duration, Timestamp, after};
 use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
+use landfall_proto::view::{LogCopies, WatchdogView};
 use uuid::Uuid;
 
 use super::*;
@@ -368,7 +369,14 @@ fn nodes_routines_alerts_and_the_whole_are_shown() {
     let presence = Presence { version: "as built".to_owned(), ..other.presence(now) };
     step(&mut stage.mesh, &stage.policy, now, Input::Present(presence));
     let scene = stage.scene(&none);
-    let around = Surroundings { bus_version: Some("2.10.27".to_owned()), started_at: at(0), refused };
+    let around = Surroundings {
+        bus_version: Some("2.10.27".to_owned()),
+        started_at: at(0),
+        refused,
+        last_pass_at: Some(now),
+        watchdog: Some(WatchdogView { called_at: Some(at(0)), failures: 2, failures_total: 5 }),
+        log_copies: Some(LogCopies { wanted: 3, kept: 3 }),
+    };
     let mut whole = status(scene, &around, Vec::new());
     whole.version = "as built".to_owned();
     assert_json_snapshot!("status", whole);

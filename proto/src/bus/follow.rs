@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::delay::jittered;
 use super::health::BusHealth;
-use super::log::{self, LogState, timestamp, unanswered};
+use super::log::{self, LOSS_BELIEVED_AFTER, LogState, timestamp, unanswered};
 use super::nats::{Nats, refusal_of};
 use super::place::Place;
 use super::reader::LogMessage;
@@ -39,9 +39,8 @@ const STALL_CHECK: Duration = Duration::from_secs(15);
 /// time costs nothing and leaves few behind in a storm of reconnections.
 const FORGET_AFTER: Duration = Duration::from_secs(20);
 
-/// Further looks at a log that seems rewound, and the pause before each: time for a returned copy to catch up.
-const REWOUND_LOOKS: usize = 4;
-const REWOUND_PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at a log that seems rewound or replaced.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Shortest and longest wait before a consumer is made again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -168,7 +167,7 @@ impl Follower {
         let health = self.nats.watch();
         // The link can be up before the event that counts it has been heard.
         let connects = health.borrow().connects.max(1);
-        let state = match self.look_twice().await {
+        let state = match self.look_patiently().await {
             Told::Done(state) => state,
             Told::Refused(refusal) => return Told::Refused(refusal),
             Told::Unknown => return Told::Unknown,
@@ -190,7 +189,8 @@ impl Follower {
     /// The log's state, unless it is another log or has lost what was delivered.
     async fn look(&mut self) -> Told<LogState> {
         let state = match log::info(&self.nats).await {
-            Told::Done(info) => info.state,
+            Told::Done(info) if info.is_from_leader => info.state,
+            Told::Done(_) => return Told::Unknown,
             Told::Refused(refusal) => return Told::Refused(refusal),
             Told::Unknown => return Told::Unknown,
         };
@@ -203,18 +203,19 @@ impl Follower {
         Told::Done(state)
     }
 
-    /// As [`Self::look`], but a rewound log is looked at again before it is called so: in a cluster, a copy that has just
-    /// come back may answer before it has caught up with the others. What is really lost stays lost.
-    async fn look_twice(&mut self) -> Told<LogState> {
-        let mut told = self.look().await;
-        for _ in 0..REWOUND_LOOKS {
-            if !matches!(told, Told::Refused(BusRefusal::LogRewound { .. })) {
-                break;
+    /// As [`Self::look`], but a rewound or replaced log is looked at again for [`LOSS_BELIEVED_AFTER`] before it is called so.
+    async fn look_patiently(&mut self) -> Told<LogState> {
+        let until = Instant::now() + LOSS_BELIEVED_AFTER;
+        loop {
+            let told = self.look().await;
+            let is_loss =
+                matches!(told, Told::Refused(BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced));
+            if !is_loss || Instant::now() >= until || self.chunks.is_closed() {
+                return told;
             }
-            tokio::time::sleep(REWOUND_PAUSE).await;
-            told = self.look().await;
+            self.standing.send_modify(|standing| standing.trouble = Some(Trouble::Unreachable));
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
-        told
     }
 
     async fn consumer(&self) -> Told<Consumer<Config>> {
@@ -266,7 +267,7 @@ impl Follower {
                 }
             } else if feed.last_message.elapsed() > STALL_CHECK {
                 feed.last_message = Instant::now();
-                match self.look_twice().await {
+                match self.look_patiently().await {
                     Told::Done(state) if state.last_seq > self.after => return End::Again("the delivery stands still"),
                     Told::Done(state) => self.standing.send_modify(|standing| standing.log = Some(state)),
                     Told::Refused(refusal) => return End::Refused(refusal),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{ClusterInfo, Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 
 use super::nats::{Nats, is_without_jetstream, refusal_of};
 use super::told::{BusRefusal, Told};
@@ -18,6 +18,11 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 
 /// Room for headers beside the fact.
 const HEADER_BYTES_MAX: usize = 4096;
+
+/// A log that seems to be gone, rewound or another one is asked again for so long before that is believed. In a cluster of
+/// servers, one that has lost its copy answers for the log until the others have chosen who leads it, which takes about as long;
+/// what is really lost stays lost, and is noticed soon enough all the same.
+pub const LOSS_BELIEVED_AFTER: Duration = Duration::from_secs(5);
 
 /// What an administrator may choose about the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,11 @@ pub struct LogState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogInfo {
     pub state: LogState,
+    /// Copies of the log.
+    pub replicas: usize,
+    /// Whether the answer comes from the copy that leads the others, as an only copy does. No other one shows where the log
+    /// ends, or that anything is lost.
+    pub is_from_leader: bool,
     pub server_version: Option<String>,
     /// Settings that differ from what was asked for without endangering anything.
     pub notes: Vec<String>,
@@ -74,11 +84,23 @@ pub(super) async fn ensure(nats: &Nats, settings: &LogSettings) -> Told<LogInfo>
 
 /// The log's state, with no check of its settings.
 pub(super) async fn info(nats: &Nats) -> Told<LogInfo> {
-    stream_info(nats).await.map(|info| LogInfo {
-        state: state_of(&info),
+    stream_info(nats).await.map(|info| told_of(nats, &info, Vec::new()))
+}
+
+fn told_of(nats: &Nats, info: &Info, notes: Vec<String>) -> LogInfo {
+    LogInfo {
+        state: state_of(info),
+        replicas: info.config.num_replicas,
+        is_from_leader: info.config.num_replicas <= 1 || info.cluster.as_ref().is_some_and(is_from_leader),
         server_version: nats.server_version(),
-        notes: Vec::new(),
-    })
+        notes,
+    }
+}
+
+/// A server names the leader, and every other server with a copy: a leader among the others is not the one who answers.
+fn is_from_leader(cluster: &ClusterInfo) -> bool {
+    let leader = cluster.leader.as_deref().filter(|name| !name.is_empty());
+    leader.is_some_and(|leader| cluster.replicas.iter().all(|other| other.name != leader))
 }
 
 async fn stream_info(nats: &Nats) -> Told<Info> {
@@ -157,8 +179,7 @@ fn checked(nats: &Nats, wanted: &Config, info: &Info) -> Told<LogInfo> {
         let stream = wanted.name.clone();
         return Told::Refused(BusRefusal::LogDiffers { stream, differences: dangers.join("; ") });
     }
-    let state = state_of(info);
-    Told::Done(LogInfo { state, server_version: nats.server_version(), notes: notes(wanted, found) })
+    Told::Done(told_of(nats, info, notes(wanted, found)))
 }
 
 /// Differences that could lose facts or mix them with foreign messages.
@@ -224,6 +245,8 @@ fn too_old(version: Option<&str>) -> Option<BusRefusal> {
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::stream::PeerInfo;
+
     use super::*;
 
     #[test]
@@ -234,6 +257,20 @@ mod tests {
         let refusal = too_old(Some("2.9.10")).unwrap();
         assert!(refusal.to_string().contains("2.9.10"));
         assert!(refusal.problem().fix.contains("2.10"));
+    }
+
+    #[test]
+    fn only_the_leading_copy_speaks_for_the_log() {
+        let other = |name: &str| PeerInfo { name: name.to_owned(), ..PeerInfo::default() };
+        let told = |leader: Option<&str>, others: &[&str]| ClusterInfo {
+            leader: leader.map(str::to_owned),
+            replicas: others.iter().map(|name| other(name)).collect(),
+            ..ClusterInfo::default()
+        };
+        assert!(is_from_leader(&told(Some("one"), &["two", "three"])));
+        assert!(!is_from_leader(&told(Some("two"), &["two", "three"])), "one that has just come back");
+        assert!(!is_from_leader(&told(None, &["two", "three"])), "nobody leads");
+        assert!(!is_from_leader(&told(Some(""), &["two", "three"])));
     }
 
     #[test]

@@ -113,8 +113,8 @@ impl BusRefusal {
                 "see that it runs and is connected, then try again",
             ),
             Self::NoLog { .. } => (
-                "no coordinator has made it yet, or the bus has lost its store",
-                "start the coordinator: it makes the log",
+                "no coordinator has made it yet, its servers have not agreed on who leads it, or the bus has lost its store",
+                "start the coordinator: it makes the log, once it is sure that there is none",
             ),
             Self::NoJetStream { .. } => (
                 "the server was started without JetStream, or switched it off because its disk was full",

@@ -86,7 +86,7 @@ fn a_journal_that_was_set_back_goes_on_under_another_life() {
     spool.commit(&[considered(5)], &[missed(0), missed(1)], at(0)).unwrap();
     spool.confirm(1, Duration::from_secs(30)).unwrap();
     spool.confirm(1, Duration::from_secs(630)).unwrap();
-    spool.reincarnate(life(9), Duration::from_secs(630)).unwrap();
+    spool.reincarnate(life(9), Vec::new(), Duration::from_secs(630)).unwrap();
     drop(spool);
     let opened = open(&path);
     let facts = opened.spool.facts_from(0, 10).unwrap();

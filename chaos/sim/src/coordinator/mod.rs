@@ -197,7 +197,8 @@ impl Coordinator {
 
     /// What an earlier life of this process found at the same position; a life that died in between cannot be compared.
     fn known_digest(&self, cursor: Position) -> Option<ContentHash> {
-        let digests = self.lives.iter().flat_map(|life| life.digests.iter());
+        // A life that stood down had another state, and left it for the leader's.
+        let digests = self.lives.iter().filter(|life| !life.stood_down).flat_map(|life| life.digests.iter());
         digests.rev().find(|(position, _)| *position == cursor).map(|(_, digest)| *digest)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_agent::core::{Change, Fence, FolderSeen, Journal, Memory, Upkeep, is_dropped, upkeep};
+use landfall_agent::core::{Change, Fence, FolderSeen, Journal, Memory, Upkeep, ends_to_repeat, is_dropped, upkeep};
 use landfall_proto::envelope::{ContentHash, Envelope, Identity};
 use landfall_proto::fact::agent::{AgentFact, RunAbout, RunFinished};
 use landfall_proto::id::{Incarnation, NodeId, RunId};
@@ -136,6 +136,17 @@ impl Disk {
         self.facts.len() as u64
     }
 
+    /// The oldest fact that is kept; the next one where there is none.
+    pub(super) fn first_seq(&self) -> u64 {
+        self.facts.first_key_value().map_or_else(|| self.head().next_seq, |(seq, _)| *seq)
+    }
+
+    /// Every end of which there is a receipt.
+    pub(super) fn receipts(&self) -> Vec<(RunAbout, RunReport)> {
+        let receipts = self.folders.values().filter_map(|folder| folder.receipt.as_ref());
+        receipts.map(|receipt| (receipt.content.about.clone(), receipt.content.report.clone())).collect()
+    }
+
     pub(super) fn facts(&self) -> impl Iterator<Item = &Envelope> {
         self.facts.values()
     }
@@ -185,13 +196,21 @@ impl Disk {
         deleted
     }
 
-    /// What is in the outbox is said again under another life of the journal.
-    pub(super) fn reincarnate(&mut self, node: &NodeId, fresh: Incarnation) -> Result<(), NoRoom> {
+    /// What is in the outbox is said again under another life of the journal, and before it the ends of which `receipts` tell.
+    pub(super) fn reincarnate(
+        &mut self,
+        node: &NodeId,
+        fresh: Incarnation,
+        receipts: Vec<(RunAbout, RunReport)>,
+    ) -> Result<(), NoRoom> {
         self.write()?;
         let mut head = Head { incarnation: fresh, next_seq: 0 };
-        for old in std::mem::take(&mut self.facts).into_values() {
+        let kept: Vec<Envelope> = std::mem::take(&mut self.facts).into_values().collect();
+        let ends = ends_to_repeat(&kept, receipts);
+        let ends = ends.into_iter().map(|(at, end)| (end.kind().to_owned(), at, end.encode()));
+        for (kind, at, body) in ends.chain(kept.into_iter().map(|old| (old.kind, old.sent_at, old.body))) {
             let identity = Identity { writer: node.to_string(), incarnation: fresh, seq: head.next_seq };
-            self.facts.insert(head.next_seq, Envelope::fact(identity, &old.kind, old.sent_at, old.body));
+            self.facts.insert(head.next_seq, Envelope::fact(identity, &kind, at, body));
             head.next_seq += 1;
         }
         self.head = Some(head);
@@ -304,11 +323,9 @@ impl Disk {
                 Ok(_) | Err(_) => None,
             })
             .collect();
-        let seen = |(run, folder): (&RunId, &Box<Folder>)| FolderSeen {
-            run: *run,
-            receipt_at: folder.receipt.as_ref().map(|receipt| receipt.content.report.finished_at),
-        };
-        let folders: Vec<FolderSeen> = self.folders.iter().map(seen).collect();
+        let receipt_at = |folder: &Folder| folder.receipt.as_ref().map(|receipt| receipt.content.report.finished_at);
+        let folders: Vec<FolderSeen> =
+            self.folders.iter().map(|(run, folder)| FolderSeen { run: *run, receipt_at: receipt_at(folder) }).collect();
         let Upkeep { rewrite, remove } = upkeep(&folders, journal, live, &ends.keys().copied().collect());
         for run in remove {
             self.folders.remove(&run);

@@ -136,7 +136,7 @@ impl Oracle {
     fn close(&mut self, trace: &mut Vec<DueSlot>, became: SlotFate, which: impl Fn(&Open) -> bool) {
         self.open.retain(|open| {
             let is_it = which(open);
-            if is_it {
+            if is_it && !open.is_excused {
                 trace.push(DueSlot { became: Some(became), ..open.due.clone() });
             }
             !is_it

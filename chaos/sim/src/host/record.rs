@@ -38,9 +38,8 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(is_on: bool) -> Self {
-        let mut trace = NodeTrace::default();
         // Nothing refused is something else than nothing known.
-        trace.refused = is_on.then(BTreeSet::new);
+        let trace = NodeTrace { refused: is_on.then(BTreeSet::new), ..NodeTrace::default() };
         Self { is_on, trace, ..Self::default() }
     }
 

@@ -57,7 +57,8 @@ impl World {
                     trace.cursor = Some(process.mesh.cursor());
                     trace.leads = process.mesh.leads();
                     let has_report = |run: &&Run| run.end.as_ref().is_some_and(|end| end.report.is_some());
-                    let ended = process.mesh.runs().values().filter(has_report).map(|run| run.id);
+                    let kept = coordinator.ledger.on_disk().runs.values();
+                    let ended = process.mesh.runs().values().chain(kept).filter(has_report).map(|run| run.id);
                     trace.ended_runs = Some(ended.collect());
                     if trace.leads && process.mesh.in_flight() == 0 {
                         let clock = coordinator.clock(self.now);

@@ -191,13 +191,20 @@ impl World {
 
     /// Lets everything happen that happens until then.
     pub fn run_until(&mut self, until: Timestamp) {
-        while let Some(at) = self.queue.first_at().filter(|at| *at <= until) {
-            let Some((_, event)) = self.queue.take() else { break };
-            self.now = self.now.max(at);
-            self.events += 1;
-            self.happen(event);
-        }
-        self.now = self.now.max(until);
+        while self.step(until) {}
+    }
+
+    /// Lets one thing happen. False where nothing more happens until then: it is then now.
+    pub fn step(&mut self, until: Timestamp) -> bool {
+        let Some(at) = self.queue.first_at().filter(|at| *at <= until) else {
+            self.now = self.now.max(until);
+            return false;
+        };
+        let Some((_, event)) = self.queue.take() else { return false };
+        self.now = self.now.max(at);
+        self.events += 1;
+        self.happen(event);
+        true
     }
 
     pub fn run_for(&mut self, time: Duration) {

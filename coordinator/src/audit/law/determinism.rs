@@ -43,7 +43,8 @@ fn disagreements(case: &Case<'_>) -> Vec<Violation> {
         let is_left = trace.cursor.is_some() && !trace.stood_down && case.is_at_rest();
         for (index, (position, digest)) in trace.digests.iter().enumerate() {
             let is_last = index + 1 == trace.digests.len();
-            if !case.is_whole() && !(is_left && is_last) {
+            let is_compared = case.is_whole() || (is_left && is_last);
+            if !is_compared {
                 continue;
             }
             let Position { era, seq, hash } = *position;

@@ -1,13 +1,12 @@
 //! No more is dispatched at once than the limits allow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_proto::fact::agent::AgentFact;
+use landfall_proto::fact::agent::{AgentFact, SlotMissed};
 use landfall_proto::fact::coordinator::{CoordinatorFact, ExpectedRun, RoundOpened};
 use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::limit::LimitName;
 use landfall_proto::plan::RepositoryLock;
-use landfall_proto::report::TaskKind;
 
 use crate::audit::{Case, Law, Read, Violation};
 use crate::core::{Fact, Policy};
@@ -21,8 +20,12 @@ const NAME: &str = "limits";
 struct Taken<'a> {
     policy: &'a Policy,
     set: BTreeMap<LimitName, u32>,
-    known: BTreeMap<RunId, (&'a ExpectedRun, TaskKind)>,
+    known: BTreeMap<RunId, (&'a ExpectedRun, &'a RoundOpened)>,
     active: BTreeMap<RunId, (&'a NodeId, &'a Read<'a>)>,
+    /// Runs whose end stands in the log: a dispatch that met it on the way takes nothing.
+    ended: BTreeSet<RunId>,
+    /// Slots that nodes told as missed: nor does a dispatch that met that on the way take anything.
+    missed: Vec<(&'a NodeId, &'a SlotMissed)>,
 }
 
 impl Law for Limits {
@@ -44,15 +47,19 @@ impl Law for Limits {
             set: BTreeMap::new(),
             known: BTreeMap::new(),
             active: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            missed: Vec::new(),
         };
         let mut found = Vec::new();
         for (_, read) in case.first_life() {
             match &read.fact {
                 Some(Fact::Agent(node, AgentFact::RunFinished(body))) => {
-                    if taken.active.get(&body.about.run).is_some_and(|(known, _)| *known == node) {
+                    if body.about.run == RunId::of(body.about.round, node, body.about.task) {
                         taken.active.remove(&body.about.run);
+                        taken.ended.insert(body.about.run);
                     }
                 }
+                Some(Fact::Agent(node, AgentFact::SlotMissed(body))) => taken.missed.push((node, body)),
                 Some(Fact::Coordinator(_, fact)) if read.counts => {
                     let exceeded = taken.decides(read, fact);
                     let is_judged = case.history.policy_since.is_none_or(|since| read.entry.at >= since);
@@ -73,11 +80,12 @@ impl<'a> Taken<'a> {
             CoordinatorFact::RunLost(body) => drop(self.active.remove(&body.run)),
             // Whoever did not take a run on holds no permit for it.
             CoordinatorFact::Answered(body) if body.refused.is_some() => drop(self.active.remove(&body.run)),
-            CoordinatorFact::Dispatched(body) => {
+            CoordinatorFact::Dispatched(body) if !self.is_ended(body.run, &body.node) => {
                 self.active.insert(body.run, (&body.node, read));
                 return self.exceeded(body.run, &body.node, read);
             }
             CoordinatorFact::Answered(_)
+            | CoordinatorFact::Dispatched(_)
             | CoordinatorFact::LeaderClaimed(_)
             | CoordinatorFact::CancelAsked(_)
             | CoordinatorFact::WitnessAsked(_)
@@ -91,18 +99,29 @@ impl<'a> Taken<'a> {
     }
 
     fn opened(&mut self, body: &'a RoundOpened) {
-        self.known.extend(body.expected.iter().map(|expected| (expected.run, (expected, body.task))));
+        self.known.extend(body.expected.iter().map(|expected| (expected.run, (expected, body))));
+    }
+
+    /// Whether a run had its end when it was dispatched.
+    fn is_ended(&self, run: RunId, node: &NodeId) -> bool {
+        let round = self.known.get(&run).map(|(_, round)| *round);
+        let is_missed = |(teller, missed): &(&NodeId, &SlotMissed)| {
+            let slot = round.filter(|round| round.routine == missed.routine).and_then(|round| round.slot);
+            *teller == node && slot.is_some_and(|slot| (missed.first..=missed.last).contains(&slot))
+        };
+        self.ended.contains(&run) || self.missed.iter().any(is_missed)
     }
 
     /// The first limit that this dispatch does not fit into.
     fn exceeded(&self, run: RunId, node: &NodeId, read: &Read<'_>) -> Option<Violation> {
-        let (own, task) = *self.known.get(&run)?;
+        let (own, round) = *self.known.get(&run)?;
+        let task = round.task;
         let others = || self.active.keys().filter_map(|run| self.known.get(run));
         let count = |is_like: &dyn Fn(&ExpectedRun) -> bool| others().filter(|(other, _)| is_like(other)).count();
         let mut used = vec![
             (LimitName::Cluster, self.active.len()),
             (LimitName::Node, self.active.values().filter(|(other, _)| *other == node).count()),
-            (LimitName::Task(task), others().filter(|(_, other)| *other == task).count()),
+            (LimitName::Task(task), others().filter(|(_, other)| other.task == task).count()),
         ];
         if let Some(repository) = &own.repository {
             let users = count(&|other| other.repository.as_ref() == Some(repository));
@@ -180,6 +199,10 @@ mod tests {
         refused.leader("alpha", answer);
         refused.dispatches("b", 1);
         refused.keeps(&Limits);
+        let mut met = story.clone();
+        met.ends("b", Outcome::Ok, Reason::Completed);
+        met.dispatches("b", 1);
+        met.keeps(&Limits);
         story.dispatches("b", 1);
         story.breaks(&Limits, "limit cluster, which is 1");
     }

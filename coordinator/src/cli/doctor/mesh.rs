@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use landfall_proto::control::{Paging, Request};
-use landfall_proto::view::{NodeView, StatusView};
+use landfall_proto::time::{Duration, Timestamp, between};
+use landfall_proto::view::{LogCopies, NodeView, StatusView, WatchdogView};
 
 use super::finding::Finding;
 use crate::cli::ask::{Mesh, expect_reply};
 use crate::cli::failure::Failure;
+use crate::edge::clock;
 
 /// A coordinator that is further behind than this shows what was, not what is.
 const LAG_MAX: u64 = 100;
+
+/// A loop comes round every two seconds at the latest; so long is a machine under load, and no longer.
+const PASS_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Pages of nodes that are read.
 const PAGES_MAX: usize = 200;
@@ -22,7 +27,7 @@ pub(super) async fn look(mesh: &Mesh, findings: &mut Vec<Finding>) {
     match status(mesh).await {
         Ok(status) => {
             findings.push(Finding::good("answers", format!("the coordinator, version {}", status.version)));
-            findings.extend(of_status(&status));
+            findings.extend(of_status(&status, clock::now()));
         }
         Err(failure) => {
             findings.push(Finding::of_failure("answers", failure));
@@ -53,7 +58,7 @@ async fn nodes(mesh: &Mesh) -> Result<Vec<NodeView>, Failure> {
     Ok(nodes)
 }
 
-fn of_status(status: &StatusView) -> Vec<Finding> {
+fn of_status(status: &StatusView, now: Timestamp) -> Vec<Finding> {
     let lag = match status.lag {
         None => Finding::unknown("lag", "the coordinator cannot see the end of the log", "see that it reaches the bus"),
         Some(lag) if lag <= LAG_MAX => Finding::good("lag", format!("{lag} facts")),
@@ -84,7 +89,51 @@ fn of_status(status: &StatusView) -> Vec<Finding> {
             "`landfall alerts` names them with what to do",
         )
     };
-    vec![lag, nodes, refused(&status.refused), kinds(&status.unknown_kinds), alerts]
+    let mut findings = vec![lag, turns(status.last_pass_at, now)];
+    findings.extend(status.watchdog.as_ref().map(watchdog));
+    findings.extend(status.log_copies.map(copies));
+    findings.extend([nodes, refused(&status.refused), kinds(&status.unknown_kinds), alerts]);
+    findings
+}
+
+fn turns(last: Option<Timestamp>, now: Timestamp) -> Finding {
+    match last.map(|at| between(at, now)) {
+        None => Finding::unknown("turns", "the coordinator has not seen the log yet", "see that it reaches the bus"),
+        Some(age) if age <= PASS_AGE_MAX => Finding::good("turns", "the coordinator's loop turns"),
+        Some(age) => Finding::bad(
+            "turns",
+            format!("the coordinator's loop last came round with the log in sight {age} ago"),
+            "look into its journal and at its disk and the bus; nothing is decided meanwhile",
+        ),
+    }
+}
+
+fn watchdog(calls: &WatchdogView) -> Finding {
+    match (calls.failures, calls.called_at) {
+        (0, Some(_)) => Finding::good("watchdog", "its address is called"),
+        (0, None) => Finding::unknown(
+            "watchdog",
+            "its address was not called yet",
+            "wait an interval; only a coordinator that leads calls it",
+        ),
+        (failures, _) => Finding::bad(
+            "watchdog",
+            format!("the last {failures} calls of its address failed"),
+            "see that the coordinator's machine reaches the address of [watchdog]; its owner raises an alarm meanwhile",
+        ),
+    }
+}
+
+fn copies(copies: LogCopies) -> Finding {
+    let LogCopies { wanted, kept } = copies;
+    if wanted == kept {
+        return Finding::good("copies", format!("the bus keeps {kept} of the log, as the coordinator's file says"));
+    }
+    Finding::bad(
+        "copies",
+        format!("the bus keeps {kept} of the log; the coordinator's file says {wanted}"),
+        "write the right number as `replicas` under [bus] of the coordinator's file, or change the log with `nats stream edit --replicas`",
+    )
 }
 
 fn refused(counts: &BTreeMap<String, u64>) -> Finding {
@@ -140,7 +189,8 @@ mod tests {
     use super::*;
     use crate::cli::doctor::finding::Health;
     use landfall_proto::envelope::Epoch;
-    use landfall_proto::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn healthy() -> StatusView {
         StatusView {
@@ -164,26 +214,33 @@ mod tests {
             started_at: Timestamp::UNIX_EPOCH,
             leader_since: None,
             standbys: Vec::new(),
+            last_pass_at: Some(Timestamp::UNIX_EPOCH),
+            watchdog: Some(WatchdogView { called_at: Some(Timestamp::UNIX_EPOCH), failures: 0, failures_total: 4 }),
+            log_copies: Some(LogCopies { wanted: 3, kept: 3 }),
         }
     }
 
     #[test]
     fn a_healthy_mesh_has_nothing_to_do() {
-        assert!(of_status(&healthy()).iter().all(|finding| finding.ok == Health::Good && finding.fix.is_empty()));
+        assert!(of_status(&healthy(), NOW).iter().all(|finding| finding.ok == Health::Good && finding.fix.is_empty()));
     }
 
     #[test]
     fn whatever_is_bad_says_what_to_do() {
         let sick = StatusView {
             lag: Some(5000),
+            last_pass_at: Timestamp::UNIX_EPOCH.checked_sub(jiff::SignedDuration::from_secs(90)).ok(),
+            watchdog: Some(WatchdogView { called_at: None, failures: 3, failures_total: 3 }),
+            log_copies: Some(LogCopies { wanted: 3, kept: 1 }),
             nodes_silent: vec!["b".parse().unwrap()],
             refused: [("malformed".to_owned(), 3)].into(),
             alerts_open: 1,
             ..healthy()
         };
-        let bad: Vec<Finding> = of_status(&sick).into_iter().filter(|finding| finding.ok == Health::Bad).collect();
-        assert_eq!(bad.iter().map(|finding| finding.name).collect::<Vec<_>>(), ["lag", "nodes", "refused", "alerts"]);
+        let bad: Vec<Finding> = of_status(&sick, NOW).into_iter().filter(|finding| finding.ok == Health::Bad).collect();
+        let names: Vec<&str> = bad.iter().map(|finding| finding.name).collect();
+        assert_eq!(names, ["lag", "turns", "watchdog", "copies", "nodes", "refused", "alerts"]);
         assert!(bad.iter().all(|finding| !finding.fix.is_empty()));
-        assert!(bad[2].what.contains("malformed 3"));
+        assert!(bad[5].what.contains("malformed 3"));
     }
 }

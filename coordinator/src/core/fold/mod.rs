@@ -35,13 +35,14 @@ pub(super) fn logged(
     if position.era > mesh.meta.cursor.era {
         mesh.log_replaced(None, now);
     }
+    let era = mesh.meta.epoch.era;
     let is_new = mesh.passes(position);
     if is_new {
         mesh.meta.folded_at = Some(message.envelope.sent_at);
     }
     admit(mesh, policy, now, message, effects);
     if is_new {
-        mesh.take_digest();
+        mesh.take_digest(mesh.meta.epoch.era > era);
     }
 }
 

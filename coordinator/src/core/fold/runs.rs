@@ -3,7 +3,7 @@
 use landfall_proto::fact::agent::{RunAbout, RunFinished, RunMilestone, RunPhase, RunRetried, RunStarted};
 use landfall_proto::id::{NodeId, RoutineName, RunId};
 use landfall_proto::plan::RepositoryLock;
-use landfall_proto::report::{Outcome, RunReport};
+use landfall_proto::report::RunReport;
 use landfall_proto::time::Timestamp;
 
 use crate::core::agenda::Matter;
@@ -56,8 +56,9 @@ impl Mesh {
         }
     }
 
-    /// The first result of a run wins; one that comes after the run was given up as lost wins over that. What a node
-    /// proves counts for its own history in any case, also where the round is long over.
+    /// The first result of a run wins, also over an end that was decided without the node: given up as lost, refused, or
+    /// left out because its slot was told as missed by a clock that was set right since. What a node proves counts for its own
+    /// history in any case, also where the round is long over.
     pub(super) fn run_finished(&mut self, node: &NodeId, body: &RunFinished) {
         let (about, report) = (&body.about, &body.report);
         if self.is_retired(node) && !self.runs.contains_key(&about.run) {
@@ -76,11 +77,9 @@ impl Mesh {
         }
         // A follow-up rightly ends after the verdict: only what the verdict was about can be late for it.
         let late = run.expected && self.rounds.get(&run.round).is_some_and(|round| round.verdict.is_some());
-        if run.end.as_ref().is_none_or(|end| end.outcome == Outcome::Lost) {
-            let end = end_of(report, late);
-            self.change(about.run, |run| finish(run, about, report, end));
-            self.keep_tail(about.run, report);
-        }
+        let end = end_of(report, late);
+        self.change(about.run, |run| finish(run, about, report, end));
+        self.keep_tail(about.run, report);
         self.remember(node, about, report);
         if late {
             self.agenda.mark(Matter::RoutineAlerts(about.routine.clone()));

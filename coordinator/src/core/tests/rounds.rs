@@ -283,6 +283,21 @@ fn slots_that_a_node_slept_through_end_as_skipped() {
 }
 
 #[test]
+fn a_slot_that_a_wrong_clock_told_as_missed_is_what_its_node_reports_after_all() {
+    let mut world = World::new(&["a", "b"]);
+    world.says("b", SlotMissed { routine: routine(), first: slot(), last: slot(), count: 1 });
+    world.pass("2m");
+    let run = world.run_of("b").id;
+    assert_eq!(world.run_of("b").end.as_ref().unwrap().reason, Reason::Missed);
+    let own = about(run, world.round().id, routine(), Some(slot()), TaskKind::Backup, Trigger::Autonomous);
+    world.starts("b", own);
+    world.ends("b", run, Outcome::Ok, Reason::Completed);
+    world.settle();
+    let end = world.run_of("b").end.clone().unwrap();
+    assert_eq!((end.outcome, end.report.is_some()), (Outcome::Ok, true));
+}
+
+#[test]
 fn a_follow_up_check_is_shown_and_alarms_but_does_not_count_for_convergence() {
     let mut world = World::new(&["a", "b"]);
     world.pass("2m");

@@ -20,8 +20,8 @@ use crate::core::record::{Key, Meta, RECORD_BYTES_MAX};
 use crate::edge::clock;
 use crate::edge::ledger::{Ledger, View};
 
-/// How often the ledger's position is looked at.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often the ledger's position is looked at, which costs one read of a record.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A snapshot is written after so many positions: what a rebuild then reads from the log takes about ten seconds.
 const EVERY_POSITIONS: u64 = 100_000;
@@ -29,8 +29,12 @@ const EVERY_POSITIONS: u64 = 100_000;
 /// A snapshot is written after so long where anything changed: what the bus and this disk could lose together is a day at most.
 const EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// The first one is not waited for so long; nor does it get in the way of a start.
-const FIRST: Duration = Duration::from_secs(60);
+/// The first one, and each one of a state that has become twice as long since, is written after so long: a young mesh has all
+/// it knows in few facts, so that its files cost little, and their number grows with the logarithm of the log.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// Between two of a state that is large.
+const APART: Duration = Duration::from_secs(60);
 
 /// A snapshot of this age still counts as new for a peer that asks: a busy log is always ahead of every file.
 const FRESH: Duration = Duration::from_secs(30);
@@ -164,9 +168,8 @@ impl Shared {
 
     fn is_due(&self, began: Instant) -> bool {
         let since = self.last().written_at.unwrap_or(began).elapsed();
-        let (Some(cursor), Some(name)) = (self.cursor(), self.newest_name()) else { return since >= FIRST };
-        let is_far = cursor.era != name.era || cursor.seq.abs_diff(name.seq) >= EVERY_POSITIONS;
-        (is_far && since >= FIRST) || since >= EVERY
+        let (Some(cursor), Some(name)) = (self.cursor(), self.newest_name()) else { return since >= YOUNG };
+        since >= pause(name, cursor)
     }
 
     /// Writes one now, beside the loop. What goes wrong is said, and tried again when it is time.
@@ -197,6 +200,18 @@ impl Shared {
             }
             Err(error) => tracing::error!(%error, "the writing of a snapshot broke off"),
         }
+    }
+}
+
+/// How long after the start or the last file the next one is written.
+const fn pause(name: SnapshotName, cursor: Position) -> Duration {
+    let moved = cursor.seq.abs_diff(name.seq);
+    if moved >= EVERY_POSITIONS || cursor.era != name.era {
+        APART
+    } else if cursor.seq >= name.seq.saturating_mul(2) {
+        YOUNG
+    } else {
+        EVERY
     }
 }
 

@@ -156,6 +156,25 @@ async fn a_disk_that_is_lost_in_the_middle_of_a_round_costs_two_coordinators_nei
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_a_server_does_not_have_for_some_seconds_was_never_lost() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let agent = Agent::start(&story.hub, "a", Script::Hangs).await;
+    story.nodes_online(1).await;
+    let round = story.start().await;
+    story.run_in(round, RunState::Running).await;
+    let about = agent.started().await.unwrap();
+    story.hub.set_log_hidden(true);
+    sleep(Duration::from_secs(3)).await;
+    story.hub.set_log_hidden(false);
+    agent.finish(about).await;
+    assert_eq!(story.verdict(round).await, VerdictKind::Converged);
+    assert_eq!(story.status().await.epoch.era, 0);
+    assert_eq!(alerts(&story).await, Vec::new());
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_coordinator_whose_state_is_not_the_leaders_stands_down_and_says_so() {
     let story = Story::new().await;
     let first = story.live("one", &Arc::default());

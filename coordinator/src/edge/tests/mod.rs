@@ -2,12 +2,13 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a reply of any other kind ends the story")]
 
 mod agent;
+mod divergence;
 mod failover;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::bus::{Bus, MemoryBus, Seed, Signer};
+use landfall_proto::bus::{Bus, LogSettings, MemoryBus, Seed, Signer};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
 use landfall_proto::control::{Paging, REPLY_KIND, REQUEST_KIND, Reply, Request, RunFilter};
 use landfall_proto::envelope::{Envelope, Identity};
@@ -25,6 +26,7 @@ use super::shell::{Ended, Parts, run};
 use super::{clock, message};
 use crate::config::{SinkConfig, SinkKind};
 use crate::core::policy::Policy;
+use crate::core::record::Records;
 use agent::{Agent, Script, TASK};
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -52,11 +54,22 @@ impl Story {
     }
 
     fn live(&self, name: &str, ledger: &Arc<MemoryLedger>) -> Life {
+        let (stop, task) = self.begin(name, Arc::clone(ledger) as Arc<dyn Ledger>, ledger.load().unwrap());
+        Life { stop, task, ledger: Arc::clone(ledger) }
+    }
+
+    fn begin(
+        &self,
+        name: &str,
+        ledger: Arc<dyn Ledger>,
+        records: Records,
+    ) -> (oneshot::Sender<()>, JoinHandle<Ended>) {
         let (stop, stopped) = oneshot::channel();
         let parts = Parts {
             bus: self.hub.connect(Role::Coordinator),
-            ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
-            records: ledger.load().unwrap(),
+            log: LogSettings::default(),
+            ledger,
+            records,
             holder: name.parse().unwrap(),
             policy: self.policy.clone(),
             signer: Signer::from_seed(&Seed::generate()),
@@ -69,7 +82,7 @@ impl Story {
             let stop = async { drop(stopped.await) };
             run(parts, || {}, stop).await.unwrap()
         });
-        Life { stop, task, ledger: Arc::clone(ledger) }
+        (stop, task)
     }
 
     async fn ask(&self, request: Request) -> Option<Reply> {

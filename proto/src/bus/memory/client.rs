@@ -236,7 +236,10 @@ impl MemoryClient {
             return Told::Refused(self.denied(&stream, false));
         }
         match &state.log {
-            Some(log) => Told::Done(LogInfo { state: log.state(), server_version: None, notes: Vec::new() }),
+            Some(log) => {
+                let (state, notes) = (log.state(), Vec::new());
+                Told::Done(LogInfo { state, replicas: 1, is_from_leader: true, server_version: None, notes })
+            }
             None => Told::Refused(BusRefusal::NoLog { stream }),
         }
     }

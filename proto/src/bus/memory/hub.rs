@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) online: bool,
     pub(super) cut: BTreeSet<Role>,
     pub(super) log: Option<Log>,
+    /// The log while the server that answers does not have it.
+    pub(super) hidden: Option<Log>,
     /// Ids that the log has taken; survives a torn tail no more than the facts do.
     pub(super) seen: BTreeMap<Uuid, u64>,
     pub(super) listeners: Vec<Listener>,
@@ -92,6 +94,7 @@ impl Hub {
             online: true,
             cut: BTreeSet::new(),
             log: None,
+            hidden: None,
             seen: BTreeMap::new(),
             listeners: Vec::new(),
             waiting: BTreeMap::new(),
@@ -232,6 +235,15 @@ impl State {
             log.tear(count);
             let last_seq = log.last_seq;
             self.seen.retain(|_, seq| *seq <= last_seq);
+        }
+    }
+
+    pub(super) fn set_hidden(&mut self, hidden: bool) {
+        if hidden {
+            self.hidden = self.log.take().or_else(|| self.hidden.take());
+        } else if let Some(log) = self.hidden.take() {
+            // A log that was made meanwhile is the one that is there.
+            self.log.get_or_insert(log);
         }
     }
 

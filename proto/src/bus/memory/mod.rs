@@ -122,6 +122,12 @@ impl MemoryBus {
         self.hub.changed();
     }
 
+    /// The server that answers has no copy of the log for a while, as one that has just come back; the log itself loses nothing.
+    pub fn set_log_hidden(&self, hidden: bool) {
+        self.hub.state().set_hidden(hidden);
+        self.hub.changed();
+    }
+
     /// What the server's clock shows; it moves by a millisecond with each fact.
     pub fn set_time(&self, now: Timestamp) {
         self.hub.state().clock = now;

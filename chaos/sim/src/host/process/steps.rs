@@ -1,6 +1,6 @@
 //! One step of the core after another: written down first, then done.
 
-use landfall_agent::core::{Aging, Effect, Input, Step, SyncMeans, Ticket, step, sync_means};
+use landfall_agent::core::{Aging, Effect, Held, Input, Step, SyncMeans, Ticket, step, sync_means};
 use landfall_proto::command::{Answer, Refused};
 use landfall_proto::fact::agent::{AgentFact, StartCause};
 use landfall_proto::id::{Incarnation, RunId};
@@ -36,27 +36,35 @@ impl Host {
     fn synchronise(&mut self, now: Timestamp, mut sync: Sync, out: &mut Vec<Out>) {
         let head = self.disk.head();
         let written = self.disk.contents_below(sync.durable_below, SYNC_HALVES_MAX);
-        match sync_means(&sync, head.incarnation, head.next_seq, &written) {
+        let held = Held {
+            incarnation: head.incarnation,
+            first_seq: self.disk.first_seq(),
+            next_seq: head.next_seq,
+            written: &written,
+        };
+        let new_life = match sync_means(&sync, &held) {
             SyncMeans::OtherLife => return,
-            SyncMeans::Continue => {}
-            SyncMeans::SetBack => {
-                let fresh = Incarnation(self.chance.uuid());
-                if self.disk.reincarnate(&self.spec.node, fresh).is_err() {
-                    return self.record.note(out, || "the new life cannot be written down".to_owned());
-                }
-                let next_seq = self.disk.head().next_seq;
-                self.record.note(out, || format!("the disk was set back; a new life {fresh} begins"));
-                self.record.began_life(fresh, "SetBack");
-                self.record.wrote(self.disk.facts(), now);
-                if let Some(process) = &mut self.process {
-                    process.aging = Aging::new(between(process.booted_at, now), next_seq);
-                    process.pump.go_back(0);
-                    process.nudge(now);
-                }
-                let began = self.began(StartCause::Rebuilt);
-                self.input(now, began, out);
-                sync = Sync { durable_below: 0, last_halves: Vec::new(), resend_from: None, ..sync };
+            SyncMeans::Continue => None,
+            SyncMeans::SetBack => Some(("SetBack", Vec::new())),
+            SyncMeans::LetGo => Some(("LetGo", self.disk.receipts())),
+        };
+        if let Some((cause, receipts)) = new_life {
+            let fresh = Incarnation(self.chance.uuid());
+            if self.disk.reincarnate(&self.spec.node, fresh, receipts).is_err() {
+                return self.record.note(out, || "the new life cannot be written down".to_owned());
             }
+            let next_seq = self.disk.head().next_seq;
+            self.record.note(out, || format!("a new life {fresh} begins: {cause}"));
+            self.record.began_life(fresh, cause);
+            self.record.wrote(self.disk.facts(), now);
+            if let Some(process) = &mut self.process {
+                process.aging = Aging::new(between(process.booted_at, now), next_seq);
+                process.pump.go_back(0);
+                process.nudge(now);
+            }
+            let began = self.began(StartCause::Rebuilt);
+            self.input(now, began, out);
+            sync = Sync { durable_below: 0, last_halves: Vec::new(), resend_from: None, ..sync };
         }
         self.oracle.queue(&sync.queued);
         self.input(now, Input::Synced(sync), out);
