@@ -377,7 +377,8 @@ mod tests {
     fn copies_of_the_log_are_one_three_or_five() {
         let folder = folder();
         let with = |replicas: &str| SMALL.replace("[bus]\n", &format!("[bus]\nreplicas = {replicas}\n"));
-        let replicas = |text: &str| Config::read(&folder.path().join("coordinator.toml"), text).unwrap().bus.log.replicas;
+        let replicas =
+            |text: &str| Config::read(&folder.path().join("coordinator.toml"), text).unwrap().bus.log.replicas;
         assert_eq!((replicas(SMALL), replicas(&with("1")), replicas(&with("3"))), (1, 1, 3));
         for nonsense in ["0", "2", "4", "7"] {
             let problem = &problems(folder.path(), &with(nonsense))[0];

@@ -218,8 +218,9 @@ impl Default for Pump {
 
 #[cfg(test)]
 mod tests {
-    use landfall_proto::envelope::Epoch;
+    use landfall_proto::envelope::{Epoch, Identity};
     use landfall_proto::fact::agent::{RunMilestone, SlotMissed};
+    use landfall_proto::report::{Outcome, Reason, Statistics, TaskKind, Trigger, Unread};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -293,6 +294,44 @@ mod tests {
         assert_eq!(sync_means(&sync(0, &[]), &held), SyncMeans::Continue, "nobody misses anything yet");
         let empty = Held { first_seq: 9, ..held };
         assert_eq!(sync_means(&asked(3, 3), &empty), SyncMeans::LetGo);
+    }
+
+    #[test]
+    fn a_new_life_says_the_ends_that_only_receipts_know_each_once_and_oldest_first() {
+        let about = |number| RunAbout {
+            run: RunId(Uuid::from_u128(number)),
+            round: landfall_proto::id::RoundId(Uuid::nil()),
+            routine: "db".parse().unwrap(),
+            slot: None,
+            task: TaskKind::Backup,
+            trigger: Trigger::Autonomous,
+            plan_hash: "h".to_owned(),
+            repository: None,
+        };
+        let ended = |number, second| {
+            let report = RunReport {
+                outcome: Outcome::Ok,
+                reason: Reason::Completed,
+                message: String::new(),
+                started_at: Timestamp::UNIX_EPOCH,
+                finished_at: Timestamp::from_second(second).unwrap(),
+                attempts: 1,
+                exit: None,
+                statistics: Statistics::default(),
+                evidence: None,
+                unread: Unread::default(),
+                findings: Vec::new(),
+                tail: String::new(),
+            };
+            (about(number), report)
+        };
+        let (told, report) = ended(2, 5);
+        let told = AgentFact::from(RunFinished { about: told, report });
+        let identity = Identity { writer: "a".to_owned(), incarnation: Incarnation(Uuid::nil()), seq: 7 };
+        let kept = Envelope::fact(identity, told.kind(), Timestamp::UNIX_EPOCH, told.encode());
+        let again = ends_to_repeat(&[kept], vec![ended(1, 9), ended(2, 5), ended(3, 4)]);
+        let runs: Vec<_> = again.iter().map(|(at, end)| (at.as_second(), ended_run(end).unwrap())).collect();
+        assert_eq!(runs, [(4, RunId(Uuid::from_u128(3))), (9, RunId(Uuid::from_u128(1)))]);
     }
 
     #[test]

@@ -10,10 +10,10 @@ use crate::options::Plan;
 use crate::world::World;
 
 /// While everything comes to rest it is looked at so often.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Rest has to last for so long.
-const REST: Duration = Duration::from_secs(20);
+pub(crate) const REST: Duration = Duration::from_secs(20);
 
 /// How one run went.
 #[derive(Debug, Clone)]
@@ -53,15 +53,10 @@ pub fn run(plan: &Plan, mutants: Mutants, is_traced: bool) -> Outcome {
     world.start();
     world.run_for(plan.options.busy);
     world.heal();
-    let rested_after = rest_after_heal(&mut world);
-    judge(world, rested_after)
-}
-
-/// Waits for rest, as long as the run's patience lasts. The time that it took, counted from now.
-pub(crate) fn rest_after_heal(world: &mut World) -> Option<Duration> {
     let healed_at = world.now();
-    let until = landfall_proto::time::after(healed_at, world.options.patience);
-    come_to_rest(world, healed_at, until)
+    let until = landfall_proto::time::after(healed_at, plan.options.patience);
+    let rested_after = come_to_rest(&mut world, healed_at, until);
+    judge(world, rested_after)
 }
 
 fn come_to_rest(world: &mut World, healed_at: Timestamp, until: Timestamp) -> Option<Duration> {

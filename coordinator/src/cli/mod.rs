@@ -169,12 +169,9 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Retire(options) => acts::retire(options, mesh, screen).await,
         Verb::Logs(options) => logs::run(&options, mesh, screen).await,
         Verb::Watch(options) => watch::run(&options, mesh, screen).await,
-        Verb::Calendar(_)
-        | Verb::Doctor
-        | Verb::Audit(_)
-        | Verb::Completion(_)
-        | Verb::Serve(_)
-        | Verb::Up(_) => Ok(ExitCode::SUCCESS),
+        Verb::Calendar(_) | Verb::Doctor | Verb::Audit(_) | Verb::Completion(_) | Verb::Serve(_) | Verb::Up(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -57,7 +57,7 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         if status.alerts_open > 0 { screen.paint(&status.alerts_open.to_string(), Tone::Bad) } else { "0".to_owned() },
     ));
     if status.last_pass_at.is_some() || status.watchdog.is_some() {
-        screen.line(&process(status, now, screen));
+        screen.line(&process(status.last_pass_at, status.watchdog, now, screen));
     }
     if !status.refused.is_empty() {
         let counts: Vec<String> = status.refused.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -71,16 +71,16 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
 }
 
 /// How the answering coordinator itself is.
-fn process(status: &StatusView, now: Timestamp, screen: &Screen) -> String {
-    let pass = format!("last pass {}", ago_or_dash(status.last_pass_at, now));
-    match &status.watchdog {
+fn process(last_pass_at: Option<Timestamp>, watchdog: Option<WatchdogView>, now: Timestamp, screen: &Screen) -> String {
+    let pass = format!("last pass {}", ago_or_dash(last_pass_at, now));
+    match watchdog {
         None => pass,
         Some(WatchdogView { called_at, failures, .. }) => {
             let failed = match failures {
                 0 => String::new(),
                 failures => format!(", {}", screen.paint(&format!("{failures} calls failed since"), Tone::Bad)),
             };
-            format!("{pass}   watchdog called {}{failed}", ago_or_dash(*called_at, now))
+            format!("{pass}   watchdog called {}{failed}", ago_or_dash(called_at, now))
         }
     }
 }
@@ -114,4 +114,21 @@ fn row(routine: &RoutineView, now: Timestamp, screen: &Screen) -> Vec<String> {
         ago_or_dash(last.map(|round| round.concluded_at.unwrap_or(round.opened_at)), now),
         routine.next_slots.first().map_or_else(|| "by hand".to_owned(), |slot| ago(*slot, now)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answering_process_is_one_line() {
+        let (screen, at) = (Screen::new(false, true), |second| Timestamp::from_second(second).unwrap());
+        let calls = |failures| Some(WatchdogView { called_at: Some(at(40)), failures, failures_total: 9 });
+        let lines = [
+            process(None, None, at(100), &screen),
+            process(Some(at(99)), calls(0), at(100), &screen),
+            process(Some(at(10)), calls(3), at(100), &screen),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
 }

@@ -28,13 +28,20 @@ pub(super) enum Word {
 /// What follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Belief {
-    Kept { created: Timestamp, last_seq: u64 },
+    Kept {
+        created: Timestamp,
+        last_seq: u64,
+    },
     /// It may be lost: until that is sure the log is out of sight.
-    Doubted { is_new: bool },
+    Doubted {
+        is_new: bool,
+    },
     /// There is certainly none, and it has to be made.
     Gone,
     /// It is certainly another one than was read, from this sequence on.
-    Lost { from: u64 },
+    Lost {
+        from: u64,
+    },
     Nothing,
 }
 
@@ -130,7 +137,10 @@ mod tests {
     fn a_log_that_comes_back_whole_was_never_lost() {
         let empty = Word::Rewound { last_seq: 0 };
         assert!(!is_believed(&[(0, empty), (2, empty), (4, KEPT), (5, empty), (6, empty), (7, empty)], 3));
-        assert_eq!(believed(&[(0, empty), (3, KEPT)], 3)[1], Belief::Kept { created: Timestamp::UNIX_EPOCH, last_seq: 9 });
+        assert_eq!(
+            believed(&[(0, empty), (3, KEPT)], 3)[1],
+            Belief::Kept { created: Timestamp::UNIX_EPOCH, last_seq: 9 }
+        );
     }
 
     #[test]

@@ -51,7 +51,11 @@ impl Shell {
             }
             Belief::Doubted { is_new } => {
                 if is_new {
-                    tracing::warn!(folded_to, ?word, "the log may be lost; the bus is asked again before that is believed");
+                    tracing::warn!(
+                        folded_to,
+                        ?word,
+                        "the log may be lost; the bus is asked again before that is believed"
+                    );
                 }
                 self.feed(Input::Sight(None));
             }

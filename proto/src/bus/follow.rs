@@ -208,8 +208,7 @@ impl Follower {
         let until = Instant::now() + LOSS_BELIEVED_AFTER;
         loop {
             let told = self.look().await;
-            let is_loss =
-                matches!(told, Told::Refused(BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced));
+            let is_loss = matches!(told, Told::Refused(BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced));
             if !is_loss || Instant::now() >= until || self.chunks.is_closed() {
                 return told;
             }

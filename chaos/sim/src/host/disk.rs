@@ -269,6 +269,15 @@ impl Disk {
         }
     }
 
+    /// What an ended process left in the system's cache is on the disk half a minute later. Names the runs whose receipts are.
+    pub(super) fn written_back(&mut self, live: &BTreeSet<RunId>) -> Vec<RunId> {
+        let is_left = |folder: &Folder| folder.receipt.as_ref().is_some_and(|receipt| !receipt.is_durable);
+        let left = self.folders.iter().filter(|(run, folder)| !live.contains(run) && is_left(folder));
+        let left: Vec<RunId> = left.map(|(run, _)| *run).collect();
+        left.iter().for_each(|run| self.settle(*run));
+        left
+    }
+
     /// Notes which process works for a run. Without room it is not noted, and the run goes on.
     pub(super) fn mark(&mut self, run: RunId, process: usize) {
         if self.write().is_ok() {

@@ -320,7 +320,8 @@ impl Host {
 
     /// What is left of runs that nobody works on.
     fn litter(&self) -> Vec<String> {
-        let is_live = |run: &RunId| self.agent().is_some_and(|agent| agent.live().contains_key(run) || !agent.is_idle());
+        let is_live =
+            |run: &RunId| self.agent().is_some_and(|agent| agent.live().contains_key(run) || !agent.is_idle());
         let is_left = |run: &RunId, folder: &Folder| folder.receipt.is_none() && !is_live(run);
         let folders = self.disk.folders.iter().filter(|(run, folder)| is_left(run, folder));
         let mut litter: Vec<String> =

@@ -409,6 +409,32 @@ fn a_disk_that_was_rolled_back_begins_a_new_life() {
 }
 
 #[test]
+fn a_journal_that_is_asked_for_what_it_let_go_says_every_end_again_under_another_life() {
+    let mut story = Story::new("*:00", "");
+    for time in ["01:30", "01:45", "02:30"] {
+        story.go_to(&format!("2026-11-20T{time}:00Z"));
+        let sync = story.sync(story.log.len() as u64);
+        story.give(In::Sync(sync));
+    }
+    let first = story.host.disk.head();
+    let let_go = story.host.disk.first_seq();
+    assert!(let_go > 0, "something was safe, and is deleted");
+    let ends = story.ends();
+    // The bus and every ledger are lost; a coordinator that knows nothing asks for everything.
+    story.log.clear();
+    let sync = Sync { resend_from: Some(0), ..story.sync(0) };
+    story.give(In::Sync(sync));
+    let second = story.host.disk.head();
+    assert_ne!(second.incarnation, first.incarnation);
+    story.go(after(story.now, seconds(60)));
+    assert!(story.log.iter().map(|fact| fact.seq).collect::<BTreeSet<_>>().into_iter().eq(0..second.next_seq));
+    assert_eq!(story.ends(), ends, "each end once");
+    let sync = Sync { resend_from: Some(0), ..story.sync(0) };
+    story.give(In::Sync(sync));
+    assert_eq!(story.host.disk.head().incarnation, second.incarnation, "nothing is missing in this life");
+}
+
+#[test]
 fn a_rolled_back_journal_that_grew_past_the_watermark_is_recognised_by_its_content() {
     let mut story = Story::new("*:00", "");
     story.go_to("2026-11-20T00:50:00Z");

@@ -25,9 +25,7 @@ impl Stage {
             ["retry"] => Request::Retry { id: self.latest_round()?, by, request: self.world()?.dice.uuid() },
             ["retry", node] => Request::Retry { id: self.latest_run(node)?, by, request: self.world()?.dice.uuid() },
             ["retire", node] => Request::Retire { node: self.node_id(node)?, by },
-            ["limit", name, size] => {
-                Request::SetLimit { name: name.parse::<LimitName>()?, value: number(size)?, by }
-            }
+            ["limit", name, size] => Request::SetLimit { name: name.parse::<LimitName>()?, value: number(size)?, by },
             _ => return Ok(false),
         };
         self.world()?.ask(request);

@@ -21,9 +21,9 @@ pub(super) fn of_node(names: &mut Names, node: &NodeId, fact: &AgentFact) -> Opt
         },
         AgentFact::PlansAnnounced(_) | AgentFact::RunPhase(_) | AgentFact::RunMilestone(_) => return None,
         AgentFact::RunStarted(started) => {
-            names.about(node, &started.about);
+            let run = names.about(node, &started.about);
             let again = if started.attempt > 1 { format!(", attempt {}", started.attempt) } else { String::new() };
-            format!("{node} starts {}{again}", names.round(started.about.round))
+            format!("{node} starts {run}{again}")
         }
         AgentFact::RunRetried(retried) => {
             let (run, reason, delay) = (names.run(retried.run), retried.reason, retried.delay);
@@ -39,10 +39,8 @@ pub(super) fn of_node(names: &mut Names, node: &NodeId, fact: &AgentFact) -> Opt
 }
 
 fn finished_line(names: &mut Names, node: &NodeId, finished: &RunFinished) -> String {
-    names.about(node, &finished.about);
-    let report = &finished.report;
-    let mut line =
-        format!("{node} ends {}: {} ({})", names.round(finished.about.round), report.outcome, report.reason);
+    let (run, report) = (names.about(node, &finished.about), &finished.report);
+    let mut line = format!("{node} ends {run}: {} ({})", report.outcome, report.reason);
     if report.attempts > 1 {
         line.push_str(&format!(", {} attempts", report.attempts));
     }
@@ -159,20 +157,21 @@ fn opened_line(names: &mut Names, who: &str, opened: &RoundOpened) -> String {
 
 fn concluded_line(names: &Names, who: &str, concluded: &RoundConcluded) -> String {
     let verdict = &concluded.verdict;
-    let is_fine = |node: &&NodeStanding| {
-        node.standing == Standing::Good && matches!(node.witness, Witness::Confirmed { .. })
-    };
+    let is_fine =
+        |node: &&NodeStanding| node.standing == Standing::Good && matches!(node.witness, Witness::Confirmed { .. });
     let few = verdict.nodes.len() <= NAMED_MAX;
-    let named: Vec<String> = verdict.nodes.iter().filter(|node| few || !is_fine(node)).map(standing).collect();
+    let mut named: Vec<String> = verdict.nodes.iter().filter(|node| few || !is_fine(node)).map(standing).collect();
     let others = verdict.nodes.len() - named.len();
-    let others = if others > 0 { format!("{others} nodes good and witnessed; ") } else { String::new() };
+    if others > 0 {
+        named.insert(0, format!("{others} nodes good and seen by a neighbour"));
+    }
     let kind = match verdict.kind {
         VerdictKind::Converged => "CONVERGED",
         VerdictKind::Diverged => "DIVERGED",
         VerdictKind::Overdue => "OVERDUE",
     };
     let late = if verdict.late { ", late" } else { "" };
-    format!("{who}: {} is {kind}{late}; {others}{}", names.round(concluded.round), named.join(", "))
+    format!("{who}: {} is {kind}{late}; {}", names.round(concluded.round), named.join(", "))
 }
 
 fn standing(node: &NodeStanding) -> String {

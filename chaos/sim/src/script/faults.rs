@@ -70,9 +70,7 @@ impl Stage {
                     }
                 }
             }
-            ["sinks", "fail", "for", lasts] => {
-                Fault::Coordinator(CoordinatorFault::SinksFail { lasts: time(lasts)? })
-            }
+            ["sinks", "fail", "for", lasts] => Fault::Coordinator(CoordinatorFault::SinksFail { lasts: time(lasts)? }),
             _ => return Ok(None),
         }))
     }
@@ -167,9 +165,7 @@ impl Stage {
                 let poison = named::<Poison>(kind)?;
                 Fault::Will(IllWill::Poisoned { poison, node: self.node_number(node)? })
             }
-            ["replay", "command", node] => {
-                Fault::Will(IllWill::RequestReplayed { node: self.node_number(node)? })
-            }
+            ["replay", "command", node] => Fault::Will(IllWill::RequestReplayed { node: self.node_number(node)? }),
             ["forge", "command", node] => Fault::Will(IllWill::RequestUnsigned { node: self.node_number(node)? }),
             ["delay", "commands", node, count, "by", by] => {
                 let node = self.node_number(node)?;

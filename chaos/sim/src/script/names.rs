@@ -18,6 +18,8 @@ const ID_CHARS: usize = 36;
 pub(super) struct Names {
     zone: TimeZone,
     all: BTreeMap<Uuid, String>,
+    /// Each round behind the name of a task.
+    rounds: BTreeMap<RoundId, String>,
     /// Rounds that no slot asked for, so far.
     asked: u32,
     /// The round that was opened last.
@@ -29,7 +31,14 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(zone: &str) -> Self {
         let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-        Self { zone, all: BTreeMap::new(), asked: 0, latest_round: None, latest_runs: BTreeMap::new() }
+        Self {
+            zone,
+            all: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            asked: 0,
+            latest_round: None,
+            latest_runs: BTreeMap::new(),
+        }
     }
 
     /// The time of day where the plan lives.
@@ -47,31 +56,39 @@ impl Names {
         }
     }
 
-    pub(super) fn about(&mut self, node: &NodeId, about: &RunAbout) {
+    /// The run of this fact, without its node. A check that follows a backup belongs to the same round.
+    pub(super) fn about(&mut self, node: &NodeId, about: &RunAbout) -> String {
         self.name_round(about.round, about.slot, about.task);
         self.name_run(about.run, about.round, node, about.task);
+        self.task(about.round, about.task)
     }
 
     fn name_round(&mut self, round: RoundId, slot: Option<Timestamp>, task: TaskKind) {
-        if self.all.contains_key(&round.0) {
+        if self.rounds.contains_key(&round) {
             return;
         }
         let name = match slot {
-            Some(slot) => format!("the {task} of {}", self.time(slot)),
+            Some(slot) => format!("of {}", self.time(slot)),
             None => {
                 self.asked += 1;
-                format!("the asked {task} {}", self.asked)
+                format!("asked for as number {}", self.asked)
             }
         };
+        self.rounds.insert(round, name);
+        let name = self.task(round, task);
         self.all.insert(round.0, name);
     }
 
     fn name_run(&mut self, run: RunId, round: RoundId, node: &NodeId, task: TaskKind) {
-        let name = format!("{} on {node}", self.round(round));
+        let name = format!("{} on {node}", self.task(round, task));
         self.all.insert(run.0, name);
         if task == TaskKind::Backup {
             self.latest_runs.insert(node.clone(), run);
         }
+    }
+
+    fn task(&self, round: RoundId, task: TaskKind) -> String {
+        format!("the {task} {}", self.rounds.get(&round).map_or("of an unknown round", String::as_str))
     }
 
     pub(super) fn round(&self, round: RoundId) -> String {
@@ -86,11 +103,15 @@ impl Names {
         self.all.get(&id).cloned().unwrap_or_else(|| "something unknown".to_owned())
     }
 
-    /// The line with names for ids; an id without a name is left out.
+    /// The line with names for ids; an id without a name is left out, and so are fractions of seconds.
     pub(super) fn tell(&self, line: &str) -> String {
         let mut told = String::new();
         let mut rest = line;
         while let Some(first) = rest.chars().next() {
+            if let Some(behind) = behind_fraction(rest) {
+                rest = behind;
+                continue;
+            }
             match rest.get(..ID_CHARS).and_then(|text| Uuid::try_parse(text).ok()) {
                 Some(id) => {
                     told.push_str(self.all.get(&id).map_or("…", String::as_str));
@@ -104,4 +125,10 @@ impl Names {
         }
         told
     }
+}
+
+/// What stands behind the fraction of a second with which this text begins; the `Z` of the instant is the first of it.
+fn behind_fraction(text: &str) -> Option<&str> {
+    let behind = text.strip_prefix('.')?.trim_start_matches(|char: char| char.is_ascii_digit());
+    (behind.len() + 1 < text.len() && behind.starts_with('Z')).then_some(behind)
 }

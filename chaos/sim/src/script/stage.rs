@@ -8,7 +8,7 @@ use landfall_proto::envelope::Epoch;
 use landfall_proto::fact::agent::AgentFact;
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::subject::Topic;
-use landfall_proto::time::{Duration, Timestamp, after};
+use landfall_proto::time::{Duration, Timestamp, after, between};
 use uuid::Uuid;
 
 use super::facts;
@@ -24,6 +24,9 @@ use crate::world::World;
 
 /// Nothing in a story is waited for longer.
 const WAIT_MAX: Duration = Duration::from_secs(2 * 3600);
+
+/// Evidence of one broken promise that is told at most.
+const EVIDENCE_MAX: usize = 5;
 
 /// What a line says better already, or what is no news: `took effect` is not said of it.
 const HITS_NOT_TOLD: [&str; 9] = [
@@ -154,29 +157,41 @@ impl Stage {
     /// Every fault ends, everything comes to rest, and every law looks at the whole story.
     fn judge(&mut self) -> anyhow::Result<()> {
         self.look();
-        let mut world = *self.world.take().context("the story is over")?;
-        let (violations, now, rest) = {
-            world.heal();
-            let rested_after = run::rest_after_heal(&mut world);
-            self.world = Some(Box::new(world));
-            self.look();
-            let world = *self.world.take().context("the story is over")?;
-            let now = world.now();
-            (run::judge(world, rested_after).violations, now, rested_after)
-        };
-        if let Some(rest) = rest {
+        self.world()?.heal();
+        let rested_after = self.rest_after_heal()?;
+        let world = *self.world.take().context("the story is over")?;
+        let now = world.now();
+        if let Some(rest) = rested_after {
             // Rest is looked for in steps; to the second it would only make the story fragile.
-            let minutes = rest.as_ms().div_ceil(60_000);
-            self.tell(now, &format!("everything is at rest within {minutes} minutes"));
+            self.tell(now, &format!("everything is at rest within {} minutes", rest.as_ms().div_ceil(60_000)));
         }
+        let violations = run::judge(world, rested_after).violations;
         if violations.is_empty() {
             self.tell_bare("all promises kept");
         }
         for violation in &violations {
             self.tell_bare(&format!("BROKEN {}: {}", violation.law, violation.what));
-            violation.evidence.iter().take(3).for_each(|line| self.tell_bare(&format!("    {line}")));
+            violation.evidence.iter().take(EVIDENCE_MAX).for_each(|line| self.tell_bare(&format!("    {line}")));
         }
         Ok(())
+    }
+
+    /// As in every other run: rest has to last, and has to come within the run's patience.
+    fn rest_after_heal(&mut self) -> anyhow::Result<Option<Duration>> {
+        let healed_at = self.world()?.now();
+        let until = after(healed_at, self.world()?.options.patience);
+        while self.world()?.now() < until {
+            let now = self.world()?.now();
+            self.run_until(after(now, run::LOOK_EVERY))?;
+            if self.world()?.unrest().is_empty() {
+                let now = self.world()?.now();
+                self.run_until(after(now, run::REST))?;
+                if self.world()?.unrest().is_empty() {
+                    return Ok(Some(between(healed_at, self.world()?.now())));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn tell_bare(&mut self, line: &str) {
@@ -199,42 +214,60 @@ impl Stage {
         }
     }
 
-    /// Tells what is new in the world since the last look.
+    /// Tells what is new in the world since the last look. Most steps leave nothing, and cost next to nothing here.
     pub(super) fn look(&mut self) {
         let Some(world) = &self.world else { return };
-        let now = world.now();
-        let notes: Vec<String> = world.trace.lines()[self.traced..].to_vec();
-        let taken: Vec<Taken> = world.bus.ever()[self.taken..].to_vec();
-        let hits = world.hits.clone();
+        let (now, is_healed) = (world.now(), world.healed_at.is_some());
+        let notes = &world.trace.lines()[self.traced..];
+        let taken = &world.bus.ever()[self.taken..];
+        if notes.is_empty() && taken.is_empty() && world.hits == self.hits {
+            return;
+        }
+        let notes: Vec<String> = notes.iter().map(|line| named(world, line)).collect();
+        let (taken, hits) = (taken.to_vec(), world.hits.clone());
         self.traced += notes.len();
         self.taken += taken.len();
         for note in notes {
             if let Some((_, line)) = note.split_once("  ").filter(|(_, line)| is_news(line)) {
-                // What a local alarm holds is told by the fact itself.
-                let told = line.split_once(" {").filter(|_| line.contains(" cries out: "));
-                self.tell(now, told.map_or(line, |(told, _)| told));
+                self.noted(now, line, is_healed);
             }
         }
-        if hits != self.hits {
-            for (name, meaning) in EXPECTED {
-                if hits.count(name) > self.hits.count(name) && self.hits.count(name) == 0 && !HITS_NOT_TOLD.contains(name)
-                {
-                    self.tell(now, &format!("took effect: {meaning}"));
-                }
-            }
-            self.hits = hits;
-        }
+        self.took_effect(now, hits);
         for taken in taken {
             self.take(now, &taken);
         }
     }
 
+    /// One line of the world's own trace.
+    fn noted(&mut self, now: Timestamp, line: &str, is_healed: bool) {
+        // When everything is mended, lines are too that were never broken.
+        if is_healed && line.ends_with("is no longer cut off") {
+            return;
+        }
+        if line.starts_with("command ") {
+            return self.tell(now, "a command is not answered");
+        }
+        // What a local alarm holds is told by the fact itself.
+        let told = line.split_once(" {").filter(|_| line.contains(" cries out: "));
+        self.tell(now, told.map_or(line, |(told, _)| told));
+    }
+
+    /// Each kind of bad luck when it takes effect for the first time.
+    fn took_effect(&mut self, now: Timestamp, hits: Hits) {
+        for (name, meaning) in EXPECTED {
+            let is_first = hits.count(name) > 0 && self.hits.count(name) == 0;
+            if is_first && !HITS_NOT_TOLD.contains(name) {
+                self.tell(now, &format!("took effect: {meaning}"));
+            }
+        }
+        self.hits = hits;
+    }
+
     /// One message that the log took.
     fn take(&mut self, now: Timestamp, taken: &Taken) {
-        let topic = &taken.stored.topic;
-        let writer = match topic {
-            Topic::NodeFact(node) => node.as_str(),
-            Topic::CoordinatorFact(holder) => holder.as_str(),
+        let (writer, node) = match &taken.stored.topic {
+            Topic::NodeFact(node) => (node.as_str(), Some(node)),
+            Topic::CoordinatorFact(holder) => (holder.as_str(), None),
             Topic::Command(_)
             | Topic::Sync(_)
             | Topic::Beacon
@@ -254,13 +287,13 @@ impl Stage {
             self.again = Some((count + 1, at));
             return;
         }
-        let line = match topic {
-            Topic::NodeFact(node) => match AgentFact::decode(&envelope.kind, &envelope.body) {
+        let line = match node {
+            Some(node) => match AgentFact::decode(&envelope.kind, &envelope.body) {
                 Ok(Some(fact)) => facts::of_node(&mut self.names, node, &fact),
                 Ok(None) => Some(format!("the log takes a fact of the unknown kind {} from {node}", envelope.kind)),
                 Err(refusal) => Some(format!("the log takes a broken {} from {node}: {refusal}", envelope.kind)),
             },
-            _ => match CoordinatorFact::decode(&envelope.kind, &envelope.body) {
+            None => match CoordinatorFact::decode(&envelope.kind, &envelope.body) {
                 Ok(Some(fact)) => self.decided(&envelope, &fact),
                 Ok(None) | Err(_) => None,
             },
@@ -270,11 +303,7 @@ impl Stage {
         }
     }
 
-    fn decided(
-        &mut self,
-        envelope: &landfall_proto::envelope::Envelope,
-        fact: &CoordinatorFact,
-    ) -> Option<String> {
+    fn decided(&mut self, envelope: &landfall_proto::envelope::Envelope, fact: &CoordinatorFact) -> Option<String> {
         let line = facts::of_coordinator(&mut self.names, envelope, self.highest, fact);
         if let CoordinatorFact::LeaderClaimed(claim) = fact {
             self.highest = self.highest.max(claim.epoch);
@@ -287,6 +316,14 @@ impl Stage {
     }
 }
 
+/// A line of the world with the names of those whom it knows by number.
+fn named(world: &World, line: &str) -> String {
+    let nodes = world.nodes.iter().enumerate().map(|(index, node)| (format!("Node({index})"), node.id.as_str()));
+    let seats = world.seats.iter().map(|seat| seat.coordinator.holder.as_str());
+    let seats = seats.enumerate().map(|(index, holder)| (format!("Seat({index})"), holder));
+    nodes.chain(seats).fold(line.to_owned(), |line, (number, name)| line.replace(&number, name))
+}
+
 /// What the log shows too, and better, is told from there; what was asked for stands in the story.
 fn is_news(line: &str) -> bool {
     let mut words = line.split(' ');
@@ -294,7 +331,11 @@ fn is_news(line: &str) -> bool {
     // A machine's own word for a fact is its kind.
     let is_fact = first.ends_with(':') && AgentFact::KINDS.contains(&second);
     let is_said = matches!(second, "says" | "decides" | "commands");
-    !is_fact && !is_said && !(first == "command" && !line.ends_with("None")) && !line.starts_with("bad luck:")
+    // Whoever asked stands in the story, and what came of it in the log, unless it was refused.
+    let is_asked = first == "request" && !line.contains("Refused");
+    // An answer to a command is news where it never came.
+    let is_answer = first == "command" && !line.ends_with("None");
+    !(is_fact || is_said || is_asked || is_answer || line.starts_with("bad luck:"))
 }
 
 /// The next instant at which clocks in UTC show this time.

@@ -164,7 +164,7 @@ impl<'a> Taken<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::story::{Story, command, run};
+    use crate::audit::story::{Story, command, routine, run, slot};
     use landfall_proto::fact::coordinator::{Answered, LimitSet};
     use landfall_proto::report::{Outcome, Reason};
 
@@ -203,6 +203,10 @@ mod tests {
         met.ends("b", Outcome::Ok, Reason::Completed);
         met.dispatches("b", 1);
         met.keeps(&Limits);
+        let mut crossed = story.clone();
+        crossed.node("b", SlotMissed { routine: routine(), first: slot(), last: slot(), count: 1 });
+        crossed.dispatches("b", 1);
+        crossed.keeps(&Limits);
         story.dispatches("b", 1);
         story.breaks(&Limits, "limit cluster, which is 1");
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use landfall_proto::envelope::Envelope;
 use landfall_proto::fact::agent::{AgentFact, RunStarted};
-use landfall_proto::id::{NodeId, RoutineName, RunId};
+use landfall_proto::id::{Incarnation, NodeId, RoutineName, RunId};
 use landfall_proto::report::{TaskKind, Trigger};
 use landfall_proto::time::Timestamp;
 
@@ -16,6 +17,8 @@ const NAME: &str = "slot-uniqueness";
 /// What one node has said of its runs so far.
 #[derive(Default)]
 struct Said<'a> {
+    /// When each fact was first said, with its content, and in which life of the journal.
+    words: BTreeMap<(Timestamp, &'a [u8]), Incarnation>,
     attempts: BTreeMap<RunId, (u32, &'a Read<'a>)>,
     ended: BTreeMap<RunId, &'a Read<'a>>,
     started: BTreeMap<(RoutineName, Timestamp), &'a Read<'a>>,
@@ -43,6 +46,9 @@ impl Law for SlotUniqueness {
         let mut found = Vec::new();
         for (read, node, fact) in case.told_ever().filter(|(_, node, _)| !case.is_set_back(node)) {
             let said = nodes.entry(node).or_default();
+            if said.is_repeated(read) {
+                continue;
+            }
             match fact {
                 AgentFact::RunStarted(body) => found.extend(said.starts(node, read, body)),
                 AgentFact::RunFinished(body) => drop(said.ended.entry(body.about.run).or_insert(read)),
@@ -70,6 +76,12 @@ impl Law for SlotUniqueness {
 }
 
 impl<'a> Said<'a> {
+    /// Whether this is what an earlier life of the journal said, word for word: a new life says again what it holds.
+    fn is_repeated(&mut self, read: &'a Read<'a>) -> bool {
+        let Envelope { sent_at, body, incarnation, .. } = &read.entry.envelope;
+        *self.words.entry((*sent_at, body)).or_insert(*incarnation) != *incarnation
+    }
+
     fn starts(&mut self, node: &NodeId, read: &'a Read<'a>, body: &RunStarted) -> Vec<Violation> {
         let (run, about) = (body.about.run, &body.about);
         let mut found = Vec::new();

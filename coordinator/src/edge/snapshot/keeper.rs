@@ -218,3 +218,25 @@ const fn pause(name: SnapshotName, cursor: Position) -> Duration {
 fn is_at(name: SnapshotName, cursor: Position) -> bool {
     (name.era, name.seq) == (cursor.era, cursor.seq)
 }
+
+#[cfg(test)]
+mod tests {
+    use landfall_proto::envelope::ContentHash;
+
+    use super::*;
+
+    #[test]
+    fn a_young_state_is_kept_soon_and_a_large_one_seldom() {
+        let at = |era, seq| Position { era, seq, hash: ContentHash([0; 16]) };
+        let pause = |file: (u32, u64), now: (u32, u64)| {
+            let name = SnapshotName { era: file.0, seq: file.1, hash: [0; 16] };
+            pause(name, at(now.0, now.1))
+        };
+        assert_eq!(pause((0, 7), (0, 13)), EVERY);
+        assert_eq!(pause((0, 7), (0, 14)), YOUNG, "twice as much is known");
+        assert_eq!(pause((0, 900_000), (0, 999_999)), EVERY);
+        assert_eq!(pause((0, 900_000), (0, 1_000_000)), APART);
+        assert_eq!(pause((0, 900), (1, 10)), APART, "the log is another one");
+        assert!(YOUNG <= Duration::from_secs(10));
+    }
+}

@@ -68,9 +68,11 @@ async fn decide_much(story: &Story) {
 async fn standby_agrees(story: &Story) {
     story
         .until(Request::Status, |reply| match reply {
-            Reply::Status(status) => {
-                status.standbys.iter().any(|standby| standby.lag == Some(0) && standby.agrees == Some(true)).then_some(())
-            }
+            Reply::Status(status) => status
+                .standbys
+                .iter()
+                .any(|standby| standby.lag == Some(0) && standby.agrees == Some(true))
+                .then_some(()),
             other => panic!("{other:?}"),
         })
         .await;

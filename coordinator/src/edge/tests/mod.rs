@@ -58,12 +58,7 @@ impl Story {
         Life { stop, task, ledger: Arc::clone(ledger) }
     }
 
-    fn begin(
-        &self,
-        name: &str,
-        ledger: Arc<dyn Ledger>,
-        records: Records,
-    ) -> (oneshot::Sender<()>, JoinHandle<Ended>) {
+    fn begin(&self, name: &str, ledger: Arc<dyn Ledger>, records: Records) -> (oneshot::Sender<()>, JoinHandle<Ended>) {
         let (stop, stopped) = oneshot::channel();
         let parts = Parts {
             bus: self.hub.connect(Role::Coordinator),

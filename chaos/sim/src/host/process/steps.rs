@@ -45,16 +45,16 @@ impl Host {
         let new_life = match sync_means(&sync, &held) {
             SyncMeans::OtherLife => return,
             SyncMeans::Continue => None,
-            SyncMeans::SetBack => Some(("SetBack", Vec::new())),
-            SyncMeans::LetGo => Some(("LetGo", self.disk.receipts())),
+            SyncMeans::SetBack => Some(("SetBack", "the disk was set back", Vec::new())),
+            SyncMeans::LetGo => Some(("LetGo", "what was let go is missed", self.disk.receipts())),
         };
-        if let Some((cause, receipts)) = new_life {
+        if let Some((cause, why, receipts)) = new_life {
             let fresh = Incarnation(self.chance.uuid());
             if self.disk.reincarnate(&self.spec.node, fresh, receipts).is_err() {
                 return self.record.note(out, || "the new life cannot be written down".to_owned());
             }
             let next_seq = self.disk.head().next_seq;
-            self.record.note(out, || format!("a new life {fresh} begins: {cause}"));
+            self.record.note(out, || format!("{why}; a new life {fresh} begins"));
             self.record.began_life(fresh, cause);
             self.record.wrote(self.disk.facts(), now);
             if let Some(process) = &mut self.process {
@@ -128,13 +128,7 @@ impl Host {
         self.perform_all(now, step.clock, step.effects, out);
     }
 
-    fn perform_all(
-        &mut self,
-        now: Timestamp,
-        clock: Timestamp,
-        effects: Vec<Effect>,
-        out: &mut Vec<Out>,
-    ) {
+    fn perform_all(&mut self, now: Timestamp, clock: Timestamp, effects: Vec<Effect>, out: &mut Vec<Out>) {
         let started = effects.iter().find_map(|effect| match effect {
             Effect::Start(start) => Some(start.about.run),
             Effect::Stop(_)
