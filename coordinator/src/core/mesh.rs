@@ -92,6 +92,8 @@ pub(super) struct Process {
     pub(super) since: Option<Timestamp>,
     /// The last one.
     pub(super) latest: Option<Timestamp>,
+    /// Whether its ledger held anything when it began.
+    pub(super) has_memory: bool,
     pub(super) eyes: Eyes,
     /// When this process began to lead, or to see the log again while it led.
     pub(super) leading_since: Option<Timestamp>,

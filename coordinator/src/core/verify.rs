@@ -9,6 +9,7 @@ use landfall_proto::time::{Timestamp, after};
 use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
 
 use super::mesh::Mesh;
+use super::node::NODE_SILENCE;
 use super::policy::Policy;
 use super::round::{Ask, Round};
 use super::run::Run;
@@ -177,9 +178,24 @@ fn shared_out(mesh: &Mesh, now: Timestamp, repository: &RepositoryId, runs: &[&R
 }
 
 /// Until when the verdict waits for witnesses; `None` where every answer is here or none will come.
-pub(super) fn waits_until(mesh: &Mesh, now: Timestamp, round: &Round) -> Option<Timestamp> {
+pub(super) fn waits_until(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> Option<Timestamp> {
+    if round.asks.is_empty() && policy.wants_witness(&round.routine) {
+        return witness_may_be_heard_until(mesh, now, round);
+    }
     let open = round.asks.iter().filter(|ask| is_open(mesh, now, ask));
     open.map(|ask| ask.asked.not_after.min(round.deadline)).min()
+}
+
+/// Until when a neighbour that can look may still give its first beat to a process that has just begun, or just sees again.
+fn witness_may_be_heard_until(mesh: &Mesh, now: Timestamp, round: &Round) -> Option<Timestamp> {
+    let until = after(mesh.attentive_since()?, NODE_SILENCE).min(round.deadline);
+    let has_neighbour = |run: &Run| {
+        let able = run.repository().and_then(|repository| mesh.index.witnesses.get(repository));
+        able.into_iter().flatten().any(|node| *node != run.node && !mesh.is_online(node, now))
+    };
+    let is_worth_it =
+        round.task == TaskKind::Backup && expected(mesh, round).any(|run| run.is_good() && has_neighbour(run));
+    (is_worth_it && now < until).then_some(until)
 }
 
 /// Whether a witness may still say something about this run.

@@ -143,10 +143,10 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
 fn why_resolved(key: &AlertKey) -> &'static str {
     match key.0.split('/').next().unwrap_or_default() {
         "failed" => "a later run is good, or the alert about several nodes tells it",
-        "overdue" => "every named node has had a good run since",
+        "overdue" => "every named node has had a good run since, or was retired",
         "diverged" => "every node of the routine is good again",
         "late" => "every run has started, or its round is over",
-        "node_silent" => "the node is heard again",
+        "node_silent" => "the node is heard again, or was retired",
         "stale" => "there is a good backup that is young enough",
         "guard" => "the latest good run is within its bands",
         "history_lost" => "every node that is heard has sent what was missing",

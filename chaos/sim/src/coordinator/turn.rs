@@ -244,7 +244,7 @@ impl Coordinator {
     fn answer_beats(&mut self, now: Timestamp, out: &mut Vec<Out>) {
         let Some(process) = &mut self.process else { return };
         let heard = std::mem::take(&mut process.heard);
-        if heard.is_empty() || !process.mesh.leads() {
+        if heard.is_empty() || !process.mesh.acts() {
             return;
         }
         let was_dirty = std::mem::take(&mut process.is_dirty);

@@ -126,7 +126,8 @@ fn was_set_back(before: &Read<'_>, later: &Read<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::story::{Story, about, routine, slot};
+    use crate::audit::story::{Story, about, life, routine, slot};
+    use landfall_proto::envelope::Identity;
     use landfall_proto::fact::agent::{RunAbout, SlotMissed};
     use landfall_proto::report::{Outcome, Reason};
     use landfall_proto::time::{Duration, after};
@@ -149,6 +150,19 @@ mod tests {
         story.breaks(&SlotUniqueness, "twice as attempt 1");
         story.trace("a").set_back.push(slot());
         story.keeps(&SlotUniqueness);
+    }
+
+    #[test]
+    fn a_new_life_of_the_journal_may_say_again_what_it_holds() {
+        let mut story = Story::night();
+        let told = story.history.log.iter().rfind(|entry| entry.envelope.kind == "run_started").unwrap().clone();
+        let Envelope { sent_at, body, kind, writer, .. } = told.envelope;
+        let identity = Identity { writer, incarnation: life("another life"), seq: 0 };
+        story.put(told.topic.clone(), Envelope::fact(identity.clone(), &kind, sent_at, body.clone()));
+        story.keeps(&SlotUniqueness);
+        let later = after(sent_at, Duration::from_secs(1));
+        story.put(told.topic, Envelope::fact(Identity { seq: 1, ..identity }, &kind, later, body));
+        story.breaks(&SlotUniqueness, "started run");
     }
 
     #[test]

@@ -36,10 +36,21 @@ pub(super) fn due_slot(mesh: &Mesh, policy: &Policy, now: Timestamp, name: &Rout
     };
     let again_at = routine.schedule(policy).next_after(now);
     let Some((round, slot)) = due(mesh, policy, now, routine) else { return Look::wait(again_at) };
+    if let Some(until) = hears_first_until(mesh, policy, now, slot) {
+        return Look::wait(Some(until));
+    }
     let task = TaskKind::Backup;
     let expected = routine.nodes.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
     let new = NewRound { round, routine: name.clone(), task, slot: Some(slot), expected, opened_by: OpenedBy::Slot };
     Look::decided(opened(mesh, policy, now, new), again_at)
+}
+
+/// Who is expected is frozen at the opening. Ledger and log may both have been lost, and nodes announce themselves one after
+/// the other; so who began with an empty ledger first hears who there is, where the slot is older than its process.
+fn hears_first_until(mesh: &Mesh, policy: &Policy, now: Timestamp, slot: Timestamp) -> Option<Timestamp> {
+    let since = mesh.process.since.filter(|since| !mesh.process.has_memory && slot < *since)?;
+    let until = after(since, policy.settle_within);
+    (now < until).then_some(until)
 }
 
 fn due(mesh: &Mesh, policy: &Policy, now: Timestamp, routine: &Routine) -> Option<(RoundId, Timestamp)> {
@@ -58,6 +69,9 @@ pub(super) fn stray(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) -
     let Some(first) = runs().min_by_key(|run| (run.task, run.node.clone())) else { return Look::default() };
     if let Some(slot) = first.slot.filter(|slot| *slot > after(now, SLOT_AHEAD_MAX)) {
         return Look::wait(Some(slot));
+    }
+    if let Some(until) = first.slot.and_then(|slot| hears_first_until(mesh, policy, now, slot)) {
+        return Look::wait(Some(until));
     }
     let routine = first.routine.clone();
     let known = mesh.routines.get(&routine).filter(|known| !known.nodes.is_empty());

@@ -33,7 +33,7 @@ pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) ->
         if !asks.is_empty() {
             return Look::decided(asks.into_iter().map(CoordinatorFact::from).collect(), None);
         }
-        if let Some(until) = verify::waits_until(mesh, now, round) {
+        if let Some(until) = verify::waits_until(mesh, policy, now, round) {
             return Look::wait(Some(until));
         }
     }

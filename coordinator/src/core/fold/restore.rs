@@ -1,5 +1,6 @@
 //! Keeping the indexes true: every change of a run or round goes through here, and a mesh is built again from its records.
 
+use landfall_proto::envelope::Position;
 use landfall_proto::id::{ClusterName, Holder, Incarnation, RoundId, RunId};
 use landfall_proto::time::{Duration, Timestamp, after};
 
@@ -25,6 +26,7 @@ impl Mesh {
     /// Builds the mesh again from what the ledger holds.
     pub fn restore(cluster: ClusterName, holder: Holder, incarnation: Incarnation, records: Records) -> Self {
         let mut mesh = Self::new(cluster, holder, incarnation);
+        mesh.process.has_memory = records.meta.cursor != Position::START;
         mesh.meta = records.meta;
         mesh.writers = records.writers;
         mesh.limits = records.limits;

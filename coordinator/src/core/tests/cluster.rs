@@ -252,6 +252,7 @@ fn a_verdict_of_which_a_part_is_missing_has_not_fallen_and_is_judged_again_whole
         super::world::routine(),
         crate::core::policy::RoutinePolicy { witness: Some(false), ..Default::default() },
     );
+    world.policy.settle_within = landfall_proto::time::Duration::from_ms(0);
     world.jump("2026-11-20T02:05:00Z");
     for name in &names {
         world.runs_alone(name, slot(), Outcome::Ok);

@@ -187,12 +187,26 @@ fn without_a_coordinator_nodes_run_by_themselves_and_the_round_is_judged_afterwa
     let run = world.runs_alone("a", slot(), Outcome::Ok);
     world.runs_alone("b", slot(), Outcome::Ok);
     world.start_coordinator("alpha");
-    world.beats();
+    world.pass("1m");
     assert_eq!(world.kind(), Some(VerdictKind::Converged));
     assert_eq!(world.round().expected, 2);
     assert_eq!(world.mesh().runs()[&run].trigger, Some(Trigger::Autonomous));
     assert_eq!(world.decisions("dispatched"), 0);
     assert_eq!(world.decisions("round_opened"), 1);
+}
+
+#[test]
+fn who_begins_without_a_memory_hears_who_there_is_before_it_freezes_whom_a_round_expects() {
+    let mut world = World::bare(&[]);
+    world.jump("2026-11-20T02:05:00Z");
+    world.add_agent("a");
+    world.runs_alone("a", slot(), Outcome::Ok);
+    world.start_coordinator("alpha");
+    world.beats();
+    assert!(world.mesh().rounds().is_empty(), "only one of two nodes has announced itself");
+    world.add_agent("b");
+    world.pass("1m");
+    assert_eq!(world.round().expected, 2);
 }
 
 #[test]
@@ -204,7 +218,7 @@ fn a_round_whose_deadline_passed_while_nobody_led_is_judged_late_and_says_so() {
     world.jump("2026-11-20T12:00:00Z");
     world.start_coordinator("alpha");
     world.beats();
-    assert_eq!(world.kind(), None, "results may still be on their way");
+    assert!(world.mesh().rounds().is_empty(), "who there is may still be on its way, and so may results");
     world.pass("1m");
     let verdict = world.round().verdict.clone().unwrap();
     assert!(verdict.late && verdict.kind == VerdictKind::Overdue);
