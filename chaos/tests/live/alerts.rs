@@ -6,7 +6,7 @@ use hmac::{Hmac, Mac};
 use landfall_chaos::live::bus::run_of;
 use landfall_chaos::live::wait::{seconds, until};
 use landfall_chaos::live::webhook::{Post, Receiver};
-use landfall_chaos::live::{Node, Place, Setup, fresh_id, plans};
+use landfall_chaos::live::{Node, Place, Setup, fresh_id, now, plans};
 use landfall_proto::control::Request;
 use landfall_proto::report::TaskKind;
 use sha2::Sha256;
@@ -106,6 +106,12 @@ async fn when_no_coordinator_is_heard_the_agents_say_so_themselves_and_once() {
     // Silence that goes on is not told again; a coordinator that comes back and goes away again is.
     cluster.start_coordinator();
     cluster.ready().await;
+    // Who can be asked may not have been heard by the agent yet; after some beacons it has.
+    until("four seconds of beacons from the coordinator that came back", seconds(20), async || {
+        let since = cluster.operator.status().await?.leader_since?;
+        (since <= now() - jiff::SignedDuration::from_secs(4)).then_some(())
+    })
+    .await;
     assert_eq!(cried(1).await, 1, "expected one alarm for one silence");
     cluster.kill_coordinator();
     assert_eq!(cried(2).await, 2, "expected one more for the second silence");

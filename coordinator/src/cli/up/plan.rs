@@ -63,12 +63,12 @@ mod tests {
 
     #[test]
     fn the_plan_leaves_out_the_state_and_what_cargo_builds() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("Cargo.toml"), "").unwrap();
         let state = folder.path().join(".land[fall]");
-        let text = plan_text(&[folder.path().to_owned(), "/tmp".into()], &state);
+        let text = plan_text(&[folder.path().to_owned(), other.path().to_owned()], &state);
         let plan = read_plan("nightly.toml", &text).unwrap();
-        assert_eq!(plan.sources, [folder.path().to_str().unwrap(), "/tmp"]);
+        assert_eq!(plan.sources, [folder.path().to_str().unwrap(), other.path().to_str().unwrap()]);
         let root = folder.path().display();
         assert_eq!(plan.excludes, [format!(r"{root}/.land\[fall\]"), format!("{root}/target")]);
         assert!(plan.schedule.is_some() && plan.check.is_some());
