@@ -159,53 +159,13 @@ async fn a_coordinator_that_lost_its_ledger_builds_it_again_from_the_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_go_on_while_the_bus_stands_still_and_nobody_is_woken() {
-    let place = Place::new("bus-frozen");
-    let gates = ["a", "b"].map(|name| (name, Gate::new(&place, name)));
-    let setup = gates.iter().fold(Setup::new(place), |setup, (name, gate)| {
-        let mut plan = gate.plan("task");
-        plan.deadlines.finish_within = landfall_proto::time::Duration::from_secs(600);
-        setup.node(Node::new(name).plan(plan).target(gate.target()))
-    });
-    let cluster = setup.start().await;
-    let round = cluster.operator.start("task").await;
-    for (_, gate) in &gates {
-        gate.begun(1).await;
-    }
-
-    cluster.bus.freeze();
-    gates.iter().for_each(|(_, gate)| gate.open());
-    until_true("both programs end without a bus", seconds(10), || gates.iter().all(|(_, gate)| gate.ended() == 1))
-        .await;
-    receipts(&cluster, &["a", "b"]).await;
-    tokio::time::sleep(OUTAGE).await;
-    cluster.bus.thaw();
-    converged_without_alarm(&cluster, round).await;
+    converged_over_a_frozen_bus("bus-frozen", 600).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_that_passes_while_the_bus_stands_still_is_judged_late_by_what_landed_meanwhile() {
-    let place = Place::new("bus-frozen-deadline");
-    let gates = ["a", "b"].map(|name| (name, Gate::new(&place, name)));
-    let setup = gates.iter().fold(Setup::new(place), |setup, (name, gate)| {
-        let mut plan = gate.plan("task");
-        plan.deadlines.finish_within = landfall_proto::time::Duration::from_secs(60);
-        setup.node(Node::new(name).plan(plan).target(gate.target()))
-    });
-    let cluster = setup.start().await;
-    let round = cluster.operator.start("task").await;
-    for (_, gate) in &gates {
-        gate.begun(1).await;
-    }
-
-    cluster.bus.freeze();
-    gates.iter().for_each(|(_, gate)| gate.open());
-    until_true("both programs end without a bus", seconds(10), || gates.iter().all(|(_, gate)| gate.ended() == 1))
-        .await;
-    receipts(&cluster, &["a", "b"]).await;
-    // The round's deadline lies in this outage, some seconds before its end.
-    tokio::time::sleep(OUTAGE).await;
-    cluster.bus.thaw();
-    converged_without_alarm(&cluster, round).await;
+    // The round's deadline lies in the outage, some seconds before its end.
+    let (cluster, round) = converged_over_a_frozen_bus("bus-frozen-deadline", 60).await;
 
     let log = cluster.operator.log();
     assert_eq!(log.verdicts(round).len(), 1, "expected one verdict");
@@ -261,6 +221,32 @@ async fn a_bus_that_lost_its_disk_is_filled_again_by_the_agents() {
         "expected that the bus refuses nothing: {:?}",
         cluster.bus_complaints()
     );
+}
+
+/// A round whose programs end while the bus stands still: it converges once the bus goes on, and nobody is alarmed.
+async fn converged_over_a_frozen_bus(story: &str, finish_within_secs: u64) -> (Cluster, landfall_proto::id::RoundId) {
+    let place = Place::new(story);
+    let gates = ["a", "b"].map(|name| (name, Gate::new(&place, name)));
+    let setup = gates.iter().fold(Setup::new(place), |setup, (name, gate)| {
+        let mut plan = gate.plan("task");
+        plan.deadlines.finish_within = landfall_proto::time::Duration::from_secs(finish_within_secs);
+        setup.node(Node::new(name).plan(plan).target(gate.target()))
+    });
+    let cluster = setup.start().await;
+    let round = cluster.operator.start("task").await;
+    for (_, gate) in &gates {
+        gate.begun(1).await;
+    }
+
+    cluster.bus.freeze();
+    gates.iter().for_each(|(_, gate)| gate.open());
+    until_true("both programs end without a bus", seconds(10), || gates.iter().all(|(_, gate)| gate.ended() == 1))
+        .await;
+    receipts(&cluster, &["a", "b"]).await;
+    tokio::time::sleep(OUTAGE).await;
+    cluster.bus.thaw();
+    converged_without_alarm(&cluster, round).await;
+    (cluster, round)
 }
 
 async fn converged_without_alarm(cluster: &Cluster, round: landfall_proto::id::RoundId) {

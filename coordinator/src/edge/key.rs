@@ -20,8 +20,11 @@
 //! A name ends in a zero byte, which no name contains, so that no name's keys lie among those of a longer one. "Newest first"
 //! is the instant in milliseconds, turned around, so that plain order is the order of every list.
 
+use landfall_proto::id::{RoundId, RunId};
 use landfall_proto::time::Timestamp;
 use uuid::Uuid;
+
+use crate::core::record::Key;
 
 /// The key space's own number; a store with another one is rebuilt, never converted.
 pub const FORMAT: u8 = 1;
@@ -63,6 +66,26 @@ pub fn is_held_list(key: &[u8]) -> bool {
 }
 
 impl Index {
+    /// The lists of what is held in memory, by their first byte.
+    pub const HELD: [u8; 3] = [8, 9, 32];
+
+    /// The record that an entry of these lists holds in memory; `None` for every other list.
+    pub const fn held(&self) -> Option<Key> {
+        match self {
+            Self::HeldRound(id) => Some(Key::Round(RoundId(*id))),
+            Self::HeldRun(_, id) => Some(Key::Run(RunId(*id))),
+            Self::HeldAlert(id) => Some(Key::Alert(*id)),
+            Self::RoundByTime(..)
+            | Self::RoundByRoutine(..)
+            | Self::RunByTime(..)
+            | Self::RunByNode(..)
+            | Self::RunByRoutine(..)
+            | Self::RunByRound(..)
+            | Self::AlertByTime(..)
+            | Self::OpenAlert(..) => None,
+        }
+    }
+
     const fn number(&self) -> u8 {
         match self {
             Self::HeldRound(_) => 8,

@@ -146,22 +146,8 @@ fn load(ledger: &dyn Ledger) -> Result<Records, LedgerError> {
 
 fn held(ledger: &dyn Ledger) -> Result<Vec<Key>, LedgerError> {
     let mut keys = Vec::new();
-    for prefix in [8_u8, 9, 32] {
-        for entry in ledger.list(&[prefix], None, usize::MAX)? {
-            match entry {
-                Index::HeldRound(round) => keys.push(Key::Round(RoundId(round))),
-                Index::HeldRun(_, run) => keys.push(Key::Run(RunId(run))),
-                Index::HeldAlert(alert) => keys.push(Key::Alert(alert)),
-                Index::RoundByTime(..)
-                | Index::RoundByRoutine(..)
-                | Index::RunByTime(..)
-                | Index::RunByNode(..)
-                | Index::RunByRoutine(..)
-                | Index::RunByRound(..)
-                | Index::AlertByTime(..)
-                | Index::OpenAlert(..) => {}
-            }
-        }
+    for list in Index::HELD {
+        keys.extend(ledger.list(&[list], None, usize::MAX)?.iter().filter_map(Index::held));
     }
     Ok(keys)
 }

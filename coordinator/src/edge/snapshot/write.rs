@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use landfall_proto::codec::{decode, encode};
-use landfall_proto::id::{ClusterName, Holder, RoundId, RunId};
+use landfall_proto::id::{ClusterName, Holder};
 use landfall_proto::time::Timestamp;
 
 use super::name::{SnapshotName, list};
@@ -124,23 +124,9 @@ pub(super) fn publish(folder: &Path, unfinished: &Path, name: SnapshotName) -> R
 /// Keys of the rounds, runs and alerts that are held in memory.
 fn held(view: &View) -> Result<BTreeSet<Key>, LedgerError> {
     let mut held = BTreeSet::new();
-    for prefix in [8_u8, 9, 32] {
-        let page = view.page(&[prefix], None, usize::MAX)?;
-        for index in page.keys.iter().filter_map(|key| Index::read(key)) {
-            match index {
-                Index::HeldRound(id) => held.insert(Key::Round(RoundId(id))),
-                Index::HeldRun(_, id) => held.insert(Key::Run(RunId(id))),
-                Index::HeldAlert(id) => held.insert(Key::Alert(id)),
-                Index::RoundByTime(..)
-                | Index::RoundByRoutine(..)
-                | Index::RunByTime(..)
-                | Index::RunByNode(..)
-                | Index::RunByRoutine(..)
-                | Index::RunByRound(..)
-                | Index::AlertByTime(..)
-                | Index::OpenAlert(..) => false,
-            };
-        }
+    for list in Index::HELD {
+        let page = view.page(&[list], None, usize::MAX)?;
+        held.extend(page.keys.iter().filter_map(|key| Index::read(key)?.held()));
     }
     Ok(held)
 }
