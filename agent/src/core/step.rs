@@ -203,6 +203,9 @@ pub struct Agent {
     pub(super) is_draining: bool,
     announced: Option<PlansAnnounced>,
     announced_at: Option<Timestamp>,
+    /// Whether something an announcement is made of has changed since the last look: hashing every plan at each input would
+    /// cost more than all the rest of a quiet agent's steps.
+    may_announce: bool,
     is_planned: bool,
     silence_cried: bool,
 }
@@ -222,6 +225,7 @@ impl Agent {
             is_draining: false,
             announced: None,
             announced_at: None,
+            may_announce: true,
             is_planned: false,
             silence_cried: false,
         }
@@ -268,6 +272,7 @@ impl Agent {
     pub(super) fn learn_repository(&mut self, target: TargetName, repository: RepositoryMemory, out: &mut Step) {
         if self.memory.repositories.get(&target) != Some(&repository) {
             self.change(Change::Repository(target, repository), out);
+            self.may_announce = true;
         }
     }
 }
@@ -288,6 +293,7 @@ pub fn step(agent: &mut Agent, now: Timestamp, input: Input) -> Step {
     match input {
         Input::Began(began) => {
             agent.announced = None;
+            agent.may_announce = true;
             out.fact(began);
         }
         Input::Told(ticket, order) => command::obey(agent, now, ticket, *order, &mut out),
@@ -299,6 +305,7 @@ pub fn step(agent: &mut Agent, now: Timestamp, input: Input) -> Step {
         Input::Planned(catalog) => {
             agent.catalog = catalog;
             agent.is_planned = true;
+            agent.may_announce = true;
         }
         Input::Probed { target, repository } => agent.learn_repository(target, repository, &mut out),
         Input::Saw(witnessed) => out.fact(witnessed),
@@ -337,14 +344,16 @@ fn synchronise(agent: &mut Agent, now: Timestamp, sync: Sync, out: &mut Step) {
     }
     if sync.announce && agent.announced_at.is_none_or(|at| now >= after(at, ANNOUNCE_AGAIN_AFTER) || now < at) {
         agent.announced = None;
+        agent.may_announce = true;
     }
 }
 
 /// Announces the plans where the mesh knows something else.
 fn announce(agent: &mut Agent, now: Timestamp, out: &mut Step) {
-    if !agent.rules.keeps_schedule {
+    if !agent.rules.keeps_schedule || !agent.may_announce {
         return;
     }
+    agent.may_announce = false;
     let wanted = agent.catalog.announcement(&agent.memory.repositories);
     if agent.announced.as_ref() != Some(&wanted) {
         out.fact(wanted.clone());
