@@ -271,6 +271,10 @@ pub enum BusFault {
         lasts: Duration,
     },
     IdsForgotten,
+    /// The next so many facts are confirmed, and stand nowhere.
+    AcksEmpty {
+        count: u32,
+    },
 }
 
 /// What befalls the line between one client and the bus.

@@ -210,7 +210,7 @@ fn coordinator_fault(options: &Options, dice: &mut Dice) -> CoordinatorFault {
 
 fn bus_fault(options: &Options, dice: &mut Dice) -> BusFault {
     let lasts = lasts(options, dice);
-    match dice.below(10) {
+    match dice.below(11) {
         0 => BusFault::BusKilled { away: lasts },
         1 | 2 => BusFault::BusTorn { messages: u32::try_from(dice.between(1, 25)).unwrap_or(1), away: lasts },
         3 => BusFault::BusWiped { away: lasts },
@@ -219,6 +219,7 @@ fn bus_fault(options: &Options, dice: &mut Dice) -> BusFault {
         6 => BusFault::BusHardFull { lasts },
         7 => BusFault::BusPaused { lasts },
         8 => BusFault::BusClock { step_ms: step_ms(dice), lasts },
+        9 => BusFault::AcksEmpty { count: u32::try_from(dice.between(1, 8)).unwrap_or(1) },
         _ => BusFault::IdsForgotten,
     }
 }

@@ -77,6 +77,7 @@ pub const EXPECTED: &[(&str, &str)] = &[
     ("bus-gone-at-boot", "a process started while the bus was away"),
     ("bus-clock-stepped", "the bus's clock jumped"),
     ("ids-forgotten", "the bus forgot which ids it had seen"),
+    ("ack-empty", "the bus confirmed a fact that it did not have"),
     ("ack-lost", "a confirmation was lost"),
     ("ack-late", "a confirmation came after nobody waited for it any more"),
     ("duplicate-in-log", "a fact stood in the log twice"),

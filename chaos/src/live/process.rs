@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use landfall_proto::bus::until_it_stands_still;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -81,6 +82,9 @@ impl Process {
 
     pub fn freeze(&self) {
         signal(self.id(), Signal::STOP);
+        if let Err(error) = until_it_stands_still(self.id()) {
+            panic!("{error}");
+        }
     }
 
     pub fn thaw(&self) {

@@ -32,8 +32,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// that the one which held the consumer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// Heartbeats but no message for so long: the stream is asked whether it holds something that was not delivered.
-const STALL_CHECK: Duration = Duration::from_secs(15);
+/// Heartbeats but no message for so long: the stream is asked whether it holds something that was not delivered. The consumer
+/// may live on a server that lags behind the others, and says nothing of it; one made again may live elsewhere.
+const STALL_CHECK: Duration = Duration::from_secs(3);
 
 /// The server forgets a consumer that nobody has asked for so long. Each new connection makes a new one, so that a short
 /// time costs nothing and leaves few behind in a storm of reconnections.
@@ -42,8 +43,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(20);
 /// Between two looks at a log that seems rewound or replaced.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Shortest and longest wait before a consumer is made again.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Shortest and longest wait before a consumer is made again. Few read the log, and whoever does decides by it.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// How the reading stands, for whoever waits for messages.
 #[derive(Debug, Clone)]

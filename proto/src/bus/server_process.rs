@@ -126,7 +126,8 @@ impl ServerProcess {
 
     /// Stands still, with every connection open, until it is thawed.
     pub fn freeze(&self) -> io::Result<()> {
-        self.signal("-STOP")
+        self.signal("-STOP")?;
+        self.id().map_or(Ok(()), until_it_stands_still)
     }
 
     pub fn thaw(&self) -> io::Result<()> {
@@ -162,6 +163,25 @@ impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until every thread of a process that was told to stop has done so: the signal reaches one at once, and on a busy
+/// machine another one goes on serving for a while.
+pub fn until_it_stands_still(process: u32) -> io::Result<()> {
+    for _ in 0..LOOKS_MAX {
+        let mut all_stand = true;
+        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+            // One that has ended meanwhile does nothing any more.
+            let state = fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
+            let state = state.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            all_stand &= state.is_none_or(|state| "TtZX".contains(state));
+        }
+        if all_stand {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Err(io::Error::other(format!("process {process} was told to stop and goes on")))
 }
 
 /// The program that a variable names, else `nats-server` on PATH where `or_on_path` allows that; the error says what to do.

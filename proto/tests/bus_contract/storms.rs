@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::world::{
     PATIENCE, World, agent, at, count, facts, facts_of, make_log, message, node, publish_all, read, read_facts,
+    say_until_read,
 };
 
 pub(crate) async fn a_reader_goes_on_after_the_bus_died(world: &mut World) {
@@ -60,8 +61,12 @@ pub(crate) async fn a_paused_bus_makes_facts_unknown_and_each_stands_once(world:
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     world.thaw();
 
-    publish_all(&bus, &facts_of("a"), &facts("a", 1..5)).await;
-    assert_eq!(read_facts(&mut reader, 4).await, [(2, 1), (3, 2), (4, 3), (5, 4)]);
+    let mut seen = say_until_read(&bus, &facts_of("a"), &facts("a", 1..5), &mut reader).await;
+    if !world.has_several_servers() {
+        assert_eq!(seen, [(2, 1), (3, 2), (4, 3), (5, 4)]);
+    }
+    seen.sort_unstable_by_key(|(_, written)| *written);
+    assert_eq!(seen.iter().map(|(_, written)| *written).collect::<Vec<_>>(), [1, 2, 3, 4], "each stands once");
     assert_eq!(count(&coordinator).await, 5, "each stands once");
 }
 

@@ -97,6 +97,7 @@ impl Stage {
                 Fault::Bus(BusFault::BusTorn { messages: number(messages)?, away: time(away)? })
             }
             ["recreate", "log"] => Fault::Bus(BusFault::LogRecreated),
+            ["confirm", "nothing", count] => Fault::Bus(BusFault::AcksEmpty { count: number(count)? }),
             ["forget", "ids"] => Fault::Bus(BusFault::IdsForgotten),
             ["fill", "bus", "softly", "for", lasts] => Fault::Bus(BusFault::BusSoftFull { lasts: time(lasts)? }),
             ["fill", "bus", "for", lasts] => Fault::Bus(BusFault::BusHardFull { lasts: time(lasts)? }),

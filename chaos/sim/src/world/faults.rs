@@ -294,6 +294,7 @@ impl World {
                 self.hits.hit("bus-clock-stepped");
                 self.later(*lasts, Ending::BusClock);
             }
+            BusFault::AcksEmpty { count } => self.bus.acks_to_empty += count,
             BusFault::IdsForgotten => {
                 if self.bus.forget_ids() > 0 {
                     self.hits.hit("ids-forgotten");

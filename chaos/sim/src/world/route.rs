@@ -156,7 +156,11 @@ impl World {
     fn serve(&mut self, client: Client, life: u64, frame: Frame) {
         match frame {
             Frame::Publish { topic, id, payload, receipt } => {
+                let to_empty = self.bus.acks_to_empty;
                 let told = self.bus.publish(self.now, topic, Some(id), payload);
+                if self.bus.acks_to_empty < to_empty {
+                    self.hits.hit("ack-empty");
+                }
                 match told {
                     Told::Unknown => self.hits.hit("bus-hard-full"),
                     Told::Full => self.hits.hit("bus-soft-full"),

@@ -283,6 +283,7 @@ impl World {
             self.queue.put(after(self.now, Duration::from_secs(1)), Event::BusStarts);
         }
         self.bus.skew_ms = 0;
+        self.bus.acks_to_empty = 0;
         for client in self.clients() {
             let cut = Disturbance::Cut { to_bus: true, from_bus: true };
             for what in [cut, Disturbance::Order, Disturbance::Loss, Disturbance::Doubling, Disturbance::Delay] {
