@@ -99,7 +99,7 @@ pub(super) async fn after(request: &RunRequest, bench: &mut Bench<'_>) {
     if let Some(runs) = directory.parent() {
         // Asked for first, so that what an earlier life left is not forgotten over this one.
         bench.engine.locks.directories(runs);
-        bench.engine.locks.note(runs, &[directory.clone()]);
+        bench.engine.locks.note(runs, std::slice::from_ref(&directory));
     }
     tell(bench, cleared).await;
 }

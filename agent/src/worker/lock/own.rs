@@ -74,6 +74,7 @@ impl OwnLock {
     /// Writes the lock and returns its name. It never is exclusive: a backup adds, a check reads, and neither harms another;
     /// all that they must keep away is a program that deletes, and that one wants to be alone.
     pub(super) fn put(&self) -> Result<String, Failure> {
+        outlive_hangups()?;
         let mut state = self.state();
         let id = self.write()?;
         *state = State::Held(id.clone());
@@ -200,6 +201,15 @@ impl OwnLock {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Restic asks whether the owner of a lock lives by sending it a hangup, which would end any process that does not expect it.
+fn outlive_hangups() -> Result<(), Failure> {
+    let refuse = |error: std::io::Error| Failure::io("The worker cannot be made safe from restic's questions.", &error);
+    // Once a signal is listened to, it never again ends the process, even when nobody listens any more.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(refuse)?;
+    let _listening = runtime.enter();
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map(drop).map_err(refuse)
 }
 
 /// Removes the lock of this process, within [`FAREWELL`]. No snapshot is written any more, even while this takes its time.

@@ -226,7 +226,7 @@ mod tests {
         store.write(&id, b"a lock").unwrap();
         fs::write(repository.path().join("locks").join(unfinished(&id)), "half").unwrap();
         fs::write(repository.path().join("locks/note"), "by a person").unwrap();
-        assert_eq!(store.list().unwrap(), [id.clone()]);
+        assert_eq!(store.list().unwrap(), std::slice::from_ref(&id));
         assert_eq!(store.read(&id).unwrap().as_deref(), Some(b"a lock".as_slice()));
         assert!(store.remove(&id).unwrap());
         let left: Vec<_> = fs::read_dir(repository.path().join("locks")).unwrap().flatten().collect();
