@@ -91,7 +91,7 @@ async fn look(config: &Config, engine: &Engine) -> Vec<Finding> {
             fix: check.fix,
         }));
         if entry.plan.driver == DriverName::Rustic && probe.repository.is_some() {
-            findings.extend(locks::findings(entry.plan.name.as_str(), &probe.locks, &own));
+            findings.extend(locks::findings(entry.plan.name.as_str(), probe.locks.as_deref(), &own));
         }
     }
     findings.extend(bus(config).await);

@@ -198,7 +198,8 @@ pub(crate) async fn record(bench: &Bench<'_>, request: &RunRequest, claim: &Clai
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identified {
     pub(crate) repository: RepositoryId,
-    pub(crate) locks: Vec<LockSeen>,
+    /// Absent where they cannot be looked at, or mean nothing to the driver.
+    pub(crate) locks: Option<Vec<LockSeen>>,
 }
 
 /// The repository's own id and its locks, where there is one already.
@@ -206,7 +207,7 @@ pub(crate) async fn identify(bench: &mut Bench<'_>) -> Result<Option<Identified>
     match bench.target.driver {
         DriverName::Rustic => rustic::identify(bench).await,
         DriverName::Command => {
-            Ok(command::identify(bench.target).await?.map(|repository| Identified { repository, locks: Vec::new() }))
+            Ok(command::identify(bench.target).await?.map(|repository| Identified { repository, locks: None }))
         }
     }
 }

@@ -88,8 +88,8 @@ pub struct WitnessSeen {
 pub struct ProbeResult {
     pub repository: Option<RepositoryId>,
     pub checks: Vec<CheckResult>,
-    /// The locks in the repository.
-    pub locks: Vec<LockSeen>,
+    /// The locks in the repository; absent where they are not known.
+    pub locks: Option<Vec<LockSeen>>,
 }
 
 impl Engine {
@@ -160,7 +160,7 @@ pub async fn probe(engine: &Engine, plan: &Plan, target: &Target) -> ProbeResult
         checks.push(CheckResult::of("repository", said));
     }
     let (repository, locks) = found.map(|found| (found.repository, found.locks)).unzip();
-    ProbeResult { repository, checks, locks: locks.unwrap_or_default() }
+    ProbeResult { repository, checks, locks: locks.flatten() }
 }
 
 /// The preflight's checks, with the secret read on the way.

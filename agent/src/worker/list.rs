@@ -30,8 +30,13 @@ pub(super) fn run(order: &Order, run_tags: &[String], locks: bool, counters: &Co
     snapshots.sort_by(|one, other| other.time.cmp(&one.time).then_with(|| one.id.cmp(&other.id)));
     let omitted = snapshots.len().saturating_sub(MAX_SNAPSHOTS) as u64;
     snapshots.truncate(MAX_SNAPSHOTS);
-    let locks = if locks { lock::list(&opened, order)? } else { Vec::new() };
+    let locks = if locks { lock::list(&opened, order).map_err(|failure| refused(&failure)).ok() } else { None };
     Ok(Event::Snapshots { snapshots, omitted, damaged, locks })
+}
+
+/// A listing is right without the locks; whoever asked for them learns that they are not known.
+fn refused(failure: &Failure) {
+    emit::log(super::protocol::Level::Warning, &failure.to_string());
 }
 
 /// Loads the snapshot files; those that are damaged are counted and left out, so that one of them does not stop every

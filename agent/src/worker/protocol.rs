@@ -209,9 +209,9 @@ pub enum Event {
         omitted: u64,
         /// Snapshot files that could not be read or decrypted.
         damaged: u64,
-        /// The repository's locks, where they were asked for.
+        /// The repository's locks, where they were asked for and can be looked at.
         #[serde(default)]
-        locks: Vec<LockSeen>,
+        locks: Option<Vec<LockSeen>>,
     },
     Unlocked {
         /// Those that were still there.

@@ -10,10 +10,18 @@ use crate::worker::protocol::{LockLife, LockSeen};
 const SHOWN_MAX: usize = 10;
 
 /// The locks of one plan's repository. `own` are those that this agent recorded, each with whether its process still lives.
-pub(super) fn findings(plan: &str, locks: &[LockSeen], own: &BTreeMap<String, bool>) -> Vec<Finding> {
+pub(super) fn findings(plan: &str, locks: Option<&[LockSeen]>, own: &BTreeMap<String, bool>) -> Vec<Finding> {
     let finding = |ok: bool, what: String, fix: &str| {
         let name = format!("plan {plan}: locks");
         Finding { name, ok, what, fix: fix.to_owned() }
+    };
+    let Some(locks) = locks else {
+        let fix = "Give the agent's user the right to read and write the repository's folder `locks`.";
+        return vec![finding(
+            false,
+            "The repository's locks cannot be looked at, so no backup begins.".to_owned(),
+            fix,
+        )];
     };
     if locks.is_empty() {
         return vec![finding(true, "Nobody holds a lock on the repository.".to_owned(), "")];
@@ -76,11 +84,12 @@ mod tests {
             lock("other", LockLife::Unrenewed, true),
             lock("other", LockLife::Unreadable, false),
         ];
-        let found = findings("nightly", &locks, &own);
+        let found = findings("nightly", Some(&locks), &own);
         let (ok, has_fix): (Vec<bool>, Vec<bool>) =
             found.iter().map(|finding| (finding.ok, !finding.fix.is_empty())).unzip();
         assert_eq!(ok, [true, true, true, true, false, false], "{found:#?}");
         assert_eq!(has_fix, [false, false, false, true, true, true], "{found:#?}");
-        assert_eq!(findings("nightly", &[], &own).len(), 1);
+        assert!(findings("nightly", Some(&[]), &own)[0].ok);
+        assert!(!findings("nightly", None, &own)[0].ok, "what is not known is not well");
     }
 }
