@@ -10,7 +10,7 @@ mod own;
 mod record;
 mod store;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use landfall_proto::report::Reason;
@@ -22,12 +22,14 @@ use crate::edge::clock;
 use crate::edge::process::presence;
 use file::{LOCK_BYTES_MAX, Sealer};
 use judge::{age, life, weigh};
-use own::OwnLock as Lock;
 use store::Store;
 
 pub(crate) use judge::{UNLOCK, describe};
 pub(super) use own::{OwnLock, farewell};
 pub(crate) use record::{Here, LockRecord, Proof};
+
+/// Lists that are made of the locks at one moment. What vanishes each time is not renewed but given up.
+const LISTS_MAX: u32 = 3;
 
 /// What a task does where no lock can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Drop for Turn {
 
 /// Waits for nobody: fails with [`Reason::Lock`] while another program has the repository for itself, else holds a lock.
 pub(super) fn take(opened: &Opened, order: &Order, need: Need) -> Result<Turn, Failure> {
-    let lock = Lock::new(
+    let lock = OwnLock::new(
         Store::of(&order.repository)?,
         sealer(opened)?,
         Here::look(),
@@ -107,7 +109,7 @@ pub(super) fn remove(order: &Order, ids: &[String]) -> Result<Vec<String>, Failu
 }
 
 /// Looks at the locks that are not known yet.
-fn look(lock: &Lock, known: &mut BTreeSet<String>, notes: &mut Vec<String>) -> Result<(), Failure> {
+fn look(lock: &OwnLock, known: &mut BTreeSet<String>, notes: &mut Vec<String>) -> Result<(), Failure> {
     for seen in survey(lock.store(), lock.sealer(), lock.here(), known)? {
         notes.extend(weigh(&seen)?);
         known.insert(seen.id);
@@ -115,31 +117,38 @@ fn look(lock: &Lock, known: &mut BTreeSet<String>, notes: &mut Vec<String>) -> R
     Ok(())
 }
 
+/// The locks that are there and not known. A lock that vanishes between the list and the reading was given up, or renewed
+/// under another name that only the next list has.
 fn survey(store: &Store, sealer: &Sealer, here: &Here, known: &BTreeSet<String>) -> Result<Vec<LockSeen>, Failure> {
-    let mut found = Vec::new();
-    for id in store.list()?.into_iter().filter(|id| !known.contains(id)) {
-        // Whoever removed it meanwhile does not hold it.
-        let Some(bytes) = store.read(&id)? else { continue };
-        let lock = if bytes.len() > LOCK_BYTES_MAX { None } else { sealer.open(&bytes) };
-        found.push(match lock {
-            Some(lock) => {
-                let now = clock::now();
-                let life = life(&lock, &here.host, now, presence(lock.pid));
-                let (age_s, exclusive) = (age(&lock, now).as_secs(), lock.exclusive);
-                LockSeen { id, exclusive, hostname: lock.hostname, username: lock.username, pid: lock.pid, age_s, life }
+    let mut found: BTreeMap<String, LockSeen> = BTreeMap::new();
+    for _ in 0..LISTS_MAX {
+        let mut is_whole = true;
+        for id in store.list()?.into_iter().filter(|id| !known.contains(id)) {
+            if found.contains_key(&id) {
+                continue;
             }
-            None => LockSeen {
-                id,
-                exclusive: false,
-                hostname: String::new(),
-                username: String::new(),
-                pid: 0,
-                age_s: 0,
-                life: LockLife::Unreadable,
-            },
-        });
+            match store.read(&id)? {
+                Some(bytes) => drop(found.insert(id.clone(), seen(id, &bytes, sealer, here))),
+                None => is_whole = false,
+            }
+        }
+        if is_whole {
+            break;
+        }
     }
-    Ok(found)
+    Ok(found.into_values().collect())
+}
+
+fn seen(id: String, bytes: &[u8], sealer: &Sealer, here: &Here) -> LockSeen {
+    let lock = if bytes.len() > LOCK_BYTES_MAX { None } else { sealer.open(bytes) };
+    let Some(lock) = lock else {
+        let (hostname, username) = (String::new(), String::new());
+        return LockSeen { id, exclusive: false, hostname, username, pid: 0, age_s: 0, life: LockLife::Unreadable };
+    };
+    let now = clock::now();
+    let life = life(&lock, &here.host, now, presence(lock.pid));
+    let (age_s, exclusive) = (age(&lock, now).as_secs(), lock.exclusive);
+    LockSeen { id, exclusive, hostname: lock.hostname, username: lock.username, pid: lock.pid, age_s, life }
 }
 
 fn sealer(opened: &Opened) -> Result<Sealer, Failure> {
