@@ -327,3 +327,44 @@ fn examples_are_good_files_and_help_has_examples() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output).contains("bad.toml:2: sources[0]"), "{}", text(&output));
 }
+
+#[test]
+fn the_lock_of_a_run_that_died_with_its_agent_goes_at_the_next_start_and_a_strangers_stays() {
+    let machine = Machine::new();
+    assert_eq!(machine.run(&["run", "files"]).status.code(), Some(0));
+    fs::File::create(machine.path("data/endless")).unwrap().set_len(1 << 40).unwrap();
+    let locks = || {
+        let entries = fs::read_dir(machine.path("disk/repo/locks")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let daemon = machine.daemon();
+    let mut visitor = machine.command(&["run", "files"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the lock", || locks().len() == 1);
+    let ours = locks().remove(0);
+    let shown = text(&machine.run(&["doctor"]));
+    assert!(shown.contains("plan files: locks: Ours, of a run under way"), "{shown}");
+    let marks = walk(&machine.path("state")).into_iter().filter_map(|path| fs::read(path).ok());
+    let pids: Vec<u64> =
+        marks.filter_map(|mark| serde_json::from_slice::<Value>(&mark).ok()?["pid"].as_u64()).collect();
+    // A worker that could still move would notice the end of its agent and take its lock with it.
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &pids[0].to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    daemon.end("KILL");
+    signal("-KILL");
+    visitor.wait().unwrap();
+    fs::remove_file(machine.path("data/endless")).unwrap();
+    wait_for("the worker's end", || !Path::new(&format!("/proc/{}", pids[0])).exists());
+    let stranger = "ab".repeat(32);
+    fs::write(machine.path("disk/repo/locks").join(&stranger), "not ours").unwrap();
+    assert_eq!(locks().len(), 2);
+    let shown = text(&machine.run(&["doctor"]));
+    assert!(shown.contains("Ours, left by a run that was killed"), "{shown}");
+    assert!(shown.contains("BAD  plan files: locks") && shown.contains("--remove-all"), "{shown}");
+
+    let daemon = machine.daemon();
+    wait_for("the lock's end", || !locks().contains(&ours));
+    assert_eq!(locks(), [stranger]);
+    daemon.end("TERM");
+}

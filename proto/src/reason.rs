@@ -55,7 +55,7 @@ reasons! {
     Network = "network", "The destination could not be reached.",
         "Check the connection and the destination's service; the run is retried by itself a few times.";
     Lock = "lock", "Another program holds a lock on the repository.",
-        "Wait for it to end; never remove a lock that another machine may still hold.";
+        "Wait for it to end. If its process is gone for certain, let its own tool clear the lock (`restic unlock`, `borg break-lock`).";
     Busy = "busy", "The destination was busy and asked to come back later.", "It is retried by itself; if it stays busy, lower the limits.";
     ReadOnly = "read_only", "The destination cannot be written.", "Mount it writable or correct its permissions, then retry.";
     Permission = "permission", "The system refused access.", "Give the agent's user the right to do this, then retry.";

@@ -1,10 +1,13 @@
 //! `doctor`: everything that a backup needs, looked at before it is needed.
 
+mod locks;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use landfall_proto::bus::Bus;
+use landfall_proto::plan::DriverName;
 use serde::Serialize;
 use tokio::net::UnixStream;
 
@@ -78,6 +81,7 @@ async fn look(config: &Config, engine: &Engine) -> Vec<Finding> {
     let mut findings = vec![clock_finding(), state(config), spool(config).await];
     let loaded = Folders { plans: config.plans_dir.clone(), targets: config.targets_dir.clone() }.load();
     findings.extend(files(config, &loaded));
+    let own = runner::own_locks(&config.state_dir.join("runs"));
     for entry in loaded.catalog.plans.values() {
         let probe = runner::probe(engine, &entry.plan, &entry.target).await;
         findings.extend(probe.checks.into_iter().map(|check| Finding {
@@ -86,6 +90,9 @@ async fn look(config: &Config, engine: &Engine) -> Vec<Finding> {
             what: check.what,
             fix: check.fix,
         }));
+        if entry.plan.driver == DriverName::Rustic && probe.repository.is_some() {
+            findings.extend(locks::findings(entry.plan.name.as_str(), probe.locks.as_deref(), &own));
+        }
     }
     findings.extend(bus(config).await);
     findings

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::edge::process::{AGENT_VARIABLE, Cause, Ended, Patience, Running, Tool, agent_name};
 use crate::runner::{Checked, Claim, Engine, Judgement, Reporter, RunRequest};
-use crate::worker::protocol::Secret;
+use crate::worker::protocol::{Location, LockSeen, Secret};
 
 pub(crate) use rustic::Keys;
 
@@ -82,6 +82,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) limits: RunLimits,
     /// Where a remote repository may be cached.
     pub(crate) cache: Option<PathBuf>,
+    /// The run's own directory; absent where there is no run.
+    pub(crate) directory: Option<PathBuf>,
     /// How the last tool ended.
     pub(crate) exit: Option<Exit>,
 }
@@ -192,11 +194,37 @@ pub(crate) async fn record(bench: &Bench<'_>, request: &RunRequest, claim: &Clai
     }
 }
 
-/// The repository's own id, where there is one already.
-pub(crate) async fn identify(bench: &mut Bench<'_>) -> Result<Option<RepositoryId>, Failure> {
+/// What a repository says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identified {
+    pub(crate) repository: RepositoryId,
+    /// Absent where they cannot be looked at, or mean nothing to the driver.
+    pub(crate) locks: Option<Vec<LockSeen>>,
+}
+
+/// The repository's own id and its locks, where there is one already.
+pub(crate) async fn identify(bench: &mut Bench<'_>) -> Result<Option<Identified>, Failure> {
     match bench.target.driver {
         DriverName::Rustic => rustic::identify(bench).await,
-        DriverName::Command => command::identify(bench.target).await,
+        DriverName::Command => {
+            Ok(command::identify(bench.target).await?.map(|repository| Identified { repository, locks: None }))
+        }
+    }
+}
+
+/// How the locks in this target's repository call its place; `None` where no lock of ours is ever left.
+pub(crate) fn lock_place(target: &Target) -> Option<String> {
+    match target.driver {
+        DriverName::Rustic => Some(Location(target.location.clone()).to_string()),
+        DriverName::Command => None,
+    }
+}
+
+/// Removes locks that are proven to be nobody's any more.
+pub(crate) async fn unlock(bench: &mut Bench<'_>, ids: Vec<String>) -> Result<(), Failure> {
+    match bench.target.driver {
+        DriverName::Rustic => rustic::unlock(bench, ids).await,
+        DriverName::Command => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use landfall_proto::id::{RepositoryId, RunId};
 use landfall_proto::report::{Evidence, ProofLevel, Reason, Statistics, Unread};
 use zeroize::Zeroizing;
 
-use super::{Bench, Failure, Stop};
+use super::{Bench, Failure, Identified, Stop};
 use crate::edge::clock;
 use crate::edge::process::{Heard, Input, RUN_VARIABLE, Stream, Tool};
 use crate::runner::{Checked, Claim, Figures, RunRequest, Said};
@@ -73,13 +73,16 @@ pub(super) async fn backup(bench: &mut Bench<'_>, request: &RunRequest) -> Resul
     let answer = perform(bench, &about.run.to_string(), Task::Backup(Box::new(task)), usual).await;
     let Answer { repository, last } = answer.map_err(|stop| explained(stop, about.repository.as_ref()))?;
     let mut claim = match last {
-        Event::AlreadyDone { snapshot, read_back } => claim(Said::AlreadyDone, &snapshot, &read_back),
+        Event::AlreadyDone { snapshot, read_back, notes } => {
+            Claim { notes, ..claim(Said::AlreadyDone, &snapshot, &read_back) }
+        }
         Event::Done(done) => finished(*done),
         Event::Opened { .. }
         | Event::Progress(_)
         | Event::Log { .. }
         | Event::DoneCheck(_)
         | Event::Snapshots { .. }
+        | Event::Unlocked { .. }
         | Event::Failed { .. } => return Err(unexpected(&last).into()),
     };
     if let (Some(known), Some(found)) = (&about.repository, &repository)
@@ -118,15 +121,33 @@ pub(super) async fn check(bench: &mut Bench<'_>, part: Option<(u32, u32)>) -> Re
     Ok(Checked { errors: checked.errors, findings: checked.findings, evidence: Some(evidence), statistics })
 }
 
-/// The repository's id; `None` where there is no repository yet and one may be made.
-pub(super) async fn identify(bench: &mut Bench<'_>) -> Result<Option<RepositoryId>, Failure> {
-    let task = Task::List { run_tags: vec![NO_TAG.to_owned()] };
+/// The repository's id and its locks; `None` where there is no repository yet and one may be made.
+pub(super) async fn identify(bench: &mut Bench<'_>) -> Result<Option<Identified>, Failure> {
+    let task = Task::List { run_tags: vec![NO_TAG.to_owned()], locks: true };
     match perform(bench, "identify", task, None).await {
-        Ok(answer) => Ok(answer.repository),
+        Ok(Answer { repository, last: Event::Snapshots { locks, .. } }) => {
+            Ok(repository.map(|repository| Identified { repository, locks }))
+        }
+        Ok(answer) => Err(unexpected(&answer.last)),
         Err(Stop::Failed(failure)) if failure.reason == Reason::NoRepository && bench.target.create => Ok(None),
-        Err(Stop::Failed(failure)) => Err(failure),
-        Err(Stop::Cancelled | Stop::Skipped(_)) => {
-            Err(Failure::new(Reason::Interrupted, "The look at the repository was broken off."))
+        Err(stop) => Err(broken_off(stop)),
+    }
+}
+
+/// Removes these locks. They are nobody's any more.
+pub(super) async fn unlock(bench: &mut Bench<'_>, ids: Vec<String>) -> Result<(), Failure> {
+    match perform(bench, "unlock", Task::Unlock { ids }, None).await {
+        Ok(Answer { last: Event::Unlocked { .. }, .. }) => Ok(()),
+        Ok(answer) => Err(unexpected(&answer.last)),
+        Err(stop) => Err(broken_off(stop)),
+    }
+}
+
+fn broken_off(stop: Stop) -> Failure {
+    match stop {
+        Stop::Failed(failure) => failure,
+        Stop::Cancelled | Stop::Skipped(_) => {
+            Failure::new(Reason::Interrupted, "The look at the repository was broken off.")
         }
     }
 }
@@ -136,13 +157,8 @@ pub(super) async fn witness(
     repository: &RepositoryId,
     runs: &[RunId],
 ) -> Result<(Vec<RunId>, Vec<RunId>), Failure> {
-    let task = Task::List { run_tags: runs.iter().copied().map(run_tag).collect() };
-    let answer = perform(bench, "witness", task, None).await.map_err(|stop| match stop {
-        Stop::Failed(failure) => failure,
-        Stop::Cancelled | Stop::Skipped(_) => {
-            Failure::new(Reason::Interrupted, "The look at the repository was broken off.")
-        }
-    })?;
+    let task = Task::List { run_tags: runs.iter().copied().map(run_tag).collect(), locks: false };
+    let answer = perform(bench, "witness", task, None).await.map_err(broken_off)?;
     if answer.repository.as_ref() != Some(repository) {
         return Err(Failure::new(
             Reason::NoRepository,
@@ -180,7 +196,13 @@ async fn perform(bench: &mut Bench<'_>, purpose: &str, task: Task, usual: Option
     let location = Location(bench.target.location.clone());
     bench.reporter.redactor.hide(location.url_password().unwrap_or_default());
     let secret = Credentials { password: bench.secret.clone(), master_key: bench.engine.keys.get(&location.0) };
-    let order = Order { repository: location, secret, cache_dir: bench.cache.clone(), task };
+    let order = Order {
+        repository: location,
+        secret,
+        cache_dir: bench.cache.clone(),
+        lock_records: bench.directory.clone(),
+        task,
+    };
     let mut line = Zeroizing::new(Vec::new());
     serde_json::to_writer(&mut *line, &order)
         .map_err(|error| Failure::new(Reason::Internal, format!("The order cannot be written: {error}.")))?;
@@ -270,6 +292,7 @@ async fn hear(
         | Event::Done(_)
         | Event::DoneCheck(_)
         | Event::Snapshots { .. }
+        | Event::Unlocked { .. }
         | Event::Failed { .. }) => {
             bench.reporter.line(&summary(&event), false).await;
             *last = Some(event);
@@ -296,6 +319,7 @@ pub(super) fn summary(event: &Event) -> String {
             checked.snapshots, checked.packs_read, checked.errors, checked.warnings
         ),
         Event::Snapshots { snapshots, .. } => format!("{} snapshots listed", snapshots.len()),
+        Event::Unlocked { removed } => format!("{} locks removed", removed.len()),
         Event::Failed { reason, message, detail } => format!("failed ({reason}): {}", joined(message, detail)),
         Event::Opened { .. } | Event::Progress(_) | Event::Log { .. } => String::new(),
     }
@@ -319,6 +343,7 @@ fn finished(done: Done) -> Claim {
     claim.statistics.files_changed = Some(done.summary.files_changed);
     claim.statistics.added_bytes = Some(done.summary.data_added_packed);
     claim.unread = Unread { count: done.unread.count, names: done.unread.names };
+    claim.notes = done.notes;
     claim.notes.extend(note("files were gone before they could be read", &done.vanished));
     claim.notes.extend(note("files changed while they were read, and are a mixture in the backup", &done.changed));
     claim

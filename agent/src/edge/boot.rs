@@ -20,6 +20,7 @@ use super::bus::{Port, hear_beacons, hear_syncs, serve_commands};
 use super::clock;
 use super::door;
 use super::fence::FenceFile;
+use super::locks::clear_at_boot;
 use super::outbox::{Nudge, pump};
 use super::plans::Folders;
 use super::process::{Leftover, end_leftover, end_strays};
@@ -234,6 +235,8 @@ impl Shell {
             if let Some(bus) = bus {
                 self.join(bus);
             }
+            let runs = self.config.state_dir.join("runs");
+            self.helpers.spawn(clear_at_boot(Arc::clone(&self.engine), runs, loaded.catalog.clone()));
             let known = self.agent.memory().repositories.clone();
             self.helpers.spawn(watch_plans(folders, loaded, known, Arc::clone(&self.engine), self.inputs.clone()));
             let pauses = (self.config.pause != PauseRules::default()).then(|| self.inputs.clone());

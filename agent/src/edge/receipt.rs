@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use landfall_proto::fact::agent::RunAbout;
 use landfall_proto::id::RunId;
@@ -15,6 +16,7 @@ use super::process::ProcessMark;
 use super::sealed::{self, read_json, write_whole};
 use super::store::sync_directory;
 use crate::core::FolderSeen;
+use crate::worker::lock::LockRecord;
 
 /// Written before anything is started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub const PIECE_BYTES_MAX: usize = 64 * 1024 - 2048;
 
 /// In front of the name of a directory that is being removed: half of one must not be taken for a run.
 const REMOVED: &str = "removed-";
+
+/// How long a run's directory outlives its time because of a lock.
+const PROOF_KEPT: Duration = Duration::from_secs(90 * 86_400);
 
 const FULL: &str = "(the log is full; what follows is not kept)\n";
 
@@ -188,6 +193,15 @@ impl Runs {
             Some(Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH))
         };
         Ok(self.ids()?.into_iter().map(|run| FolderSeen { run, receipt_at: written(run) }).collect())
+    }
+
+    /// Whether a run's directory is needed as proof: it names a lock that is still ours to remove. Not for ever, since a
+    /// repository may never come back.
+    pub fn holds_proof(&self, run: RunId) -> bool {
+        let directory = self.directory(run);
+        let age =
+            fs::metadata(&directory).and_then(|metadata| metadata.modified()).ok().and_then(|at| at.elapsed().ok());
+        LockRecord::any_in(&directory) && age.is_none_or(|age| age < PROOF_KEPT)
     }
 
     /// Removes a run's directory, at once and as a whole for whoever looks.

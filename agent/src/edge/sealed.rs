@@ -18,13 +18,13 @@ struct Sealed<T> {
 }
 
 /// Writes the content with its hash. On disk when this returns, and at no moment half there.
-pub(super) fn write<T: Serialize>(directory: &Path, name: &str, content: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(directory: &Path, name: &str, content: &T) -> io::Result<()> {
     let sealed = Sealed { hash: hash(content)?, content };
     write_whole(directory, name, &serde_json::to_vec_pretty(&sealed)?)
 }
 
 /// The content of a file's bytes; `None` where the hash does not fit.
-pub(super) fn open<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub(crate) fn open<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let sealed: Sealed<T> = serde_json::from_slice(bytes).ok()?;
     hash(&sealed.content).is_ok_and(|hash| hash == sealed.hash).then_some(sealed.content)
 }

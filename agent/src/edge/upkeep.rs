@@ -101,7 +101,7 @@ impl Inspection {
                 }
             }
         }
-        for run in remove {
+        for run in remove.into_iter().filter(|run| !self.runs.holds_proof(*run)) {
             if let Err(error) = self.runs.remove(run) {
                 tracing::warn!(%run, "the folder of an old run cannot be removed: {error}");
             }

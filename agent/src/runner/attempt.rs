@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::alone::{Alone, Refused};
 use super::verify::{Judgement, Said, judge, judge_check};
-use super::{RunRequest, look, preflight};
+use super::{RunRequest, locks, look, preflight};
 use crate::driver::{self, Bench, Failure, Stop};
 use crate::edge::clock;
 use crate::edge::process::cancelled;
@@ -86,7 +86,17 @@ async fn once(request: &RunRequest, bench: &mut Bench<'_>, is_retry: bool) -> Re
         return Err(failure.into());
     }
     let _alone = alone(request)?;
-    let mut settled = match about.task {
+    locks::before(request, bench).await;
+    let settled = work(request, bench, is_retry, begun).await;
+    locks::after(request, bench).await;
+    let mut settled = settled?;
+    settled.judgement.findings.extend(doubts);
+    Ok(settled)
+}
+
+/// The work itself, and the judgement on it.
+async fn work(request: &RunRequest, bench: &mut Bench<'_>, is_retry: bool, begun: Instant) -> Result<Settled, Stop> {
+    Ok(match request.about.task {
         TaskKind::Backup => {
             let claim = driver::backup(bench, request).await?;
             bench.reporter.enter(Phase::Verifying).await;
@@ -104,9 +114,7 @@ async fn once(request: &RunRequest, bench: &mut Bench<'_>, is_retry: bool) -> Re
             let judgement = judge_check(&checked);
             Settled { judgement, evidence: checked.evidence, statistics: checked.statistics, unread: Unread::default() }
         }
-    };
-    settled.judgement.findings.extend(doubts);
-    Ok(settled)
+    })
 }
 
 /// What it means that the destination already held the run: its own earlier attempt, or an earlier life of the agent.

@@ -3,6 +3,7 @@
 mod alone;
 mod attempt;
 mod eta;
+mod locks;
 mod preflight;
 mod reporter;
 mod verify;
@@ -20,8 +21,10 @@ use tokio::time::Instant;
 use crate::driver::{self, Bench, Failure, Keys};
 use crate::edge::output::OutputFile;
 use crate::edge::process::ProcessMark;
+use crate::worker::protocol::LockSeen;
 
 pub use crate::core::Sample as HistoryEntry;
+pub use locks::{clear_dead, own_locks};
 pub use preflight::CheckResult;
 pub(crate) use preflight::{may_create, patiently};
 pub(crate) use reporter::{Figures, Reporter};
@@ -68,6 +71,7 @@ pub enum RunEvent {
 pub struct Engine {
     pub(crate) exe: PathBuf,
     pub(crate) keys: Keys,
+    locks: locks::Left,
 }
 
 /// What a destination showed of other nodes' runs. A run in neither list could not be judged.
@@ -84,12 +88,14 @@ pub struct WitnessSeen {
 pub struct ProbeResult {
     pub repository: Option<RepositoryId>,
     pub checks: Vec<CheckResult>,
+    /// The locks in the repository; absent where they are not known.
+    pub locks: Option<Vec<LockSeen>>,
 }
 
 impl Engine {
     /// `exe` is this program: it is started again as `exe worker`.
     pub fn new(exe: PathBuf) -> Self {
-        Self { exe, keys: Keys::default() }
+        Self { exe, keys: Keys::default(), locks: locks::Left::default() }
     }
 }
 
@@ -115,6 +121,7 @@ pub async fn run(
         stall_after: plan.deadlines.stall_after.as_std(),
         limits: plan.limits,
         cache: Some(request.cache.clone()),
+        directory: Some(request.directory.clone()),
         exit: None,
     };
     attempt::to_end(&request, bench).await
@@ -142,17 +149,18 @@ pub async fn probe(engine: &Engine, plan: &Plan, target: &Target) -> ProbeResult
     let mut checks = look(&mut bench, plan, TaskKind::Backup, None, false).await;
     let reachable =
         checks.iter().all(|check| check.ok || !matches!(check.name.as_str(), "destination" | "credentials" | "tool"));
-    let mut repository = None;
+    let mut found = None;
     if reachable {
-        let found = driver::identify(&mut bench).await.map_err(|failure| redacted(&bench, failure));
-        let said = found.clone().map(|id| match id {
-            Some(id) => format!("The repository is {id}."),
+        let looked = driver::identify(&mut bench).await.map_err(|failure| redacted(&bench, failure));
+        let said = looked.clone().map(|found| match found {
+            Some(found) => format!("The repository is {}.", found.repository),
             None => "There is no repository yet; the first run makes one.".to_owned(),
         });
-        repository = found.ok().flatten();
+        found = looked.ok().flatten();
         checks.push(CheckResult::of("repository", said));
     }
-    ProbeResult { repository, checks }
+    let (repository, locks) = found.map(|found| (found.repository, found.locks)).unzip();
+    ProbeResult { repository, checks, locks: locks.flatten() }
 }
 
 /// The preflight's checks, with the secret read on the way.
@@ -188,6 +196,7 @@ fn look_bench<'a>(engine: &'a Engine, target: &'a Target, cancel: watch::Receive
         stall_after: LOOK_PATIENCE,
         limits: RunLimits::default(),
         cache: None,
+        directory: None,
         exit: None,
     }
 }

@@ -15,7 +15,7 @@ use rustic_core::{
 use super::emit;
 use super::failure::Failure;
 use super::list::{describe, load};
-use super::lock::refuse_if_exclusive;
+use super::lock::{Need, take};
 use super::open::{Opened, list_ids, open};
 use super::progress::Counters;
 use super::protocol::{Backup, Done, Event, Order, Summary};
@@ -36,7 +36,7 @@ pub(super) fn run(order: &Order, task: &Backup, counters: &Counters) -> Result<E
     counters.enter(Phase::Opening);
     let (repository, opened) = open(order, task.create_if_missing, counters)?;
     emit::emit(&opened.event()?);
-    refuse_if_exclusive(&opened)?;
+    let turn = take(&opened, order, Need::Must)?;
 
     let snapshots = list_ids(&opened.destination, FileType::Snapshot)?;
     let (known, _) = load(&repository, &snapshots)?;
@@ -48,7 +48,7 @@ pub(super) fn run(order: &Order, task: &Backup, counters: &Counters) -> Result<E
         counters.enter(Phase::Verifying);
         let before = Before { with_tag, indexes: Default::default(), ..before };
         let (snapshot, read_back) = read_back(&opened, &task.run_tag, &paths, &before, None)?;
-        return Ok(Event::AlreadyDone { snapshot: describe(&snapshot), read_back });
+        return Ok(Event::AlreadyDone { snapshot: describe(&snapshot), read_back, notes: turn.notes.clone() });
     }
 
     let ledger = Ledger::default();
@@ -64,7 +64,8 @@ pub(super) fn run(order: &Order, task: &Backup, counters: &Counters) -> Result<E
     }
     let (unread, vanished, changed) = ledger.close();
     let summary = summarize(snapshot.summary.clone().unwrap_or_default());
-    Ok(Event::Done(Box::new(Done { snapshot: describe(&snapshot), summary, unread, vanished, changed, read_back })))
+    let (snapshot, notes) = (describe(&snapshot), turn.notes.clone());
+    Ok(Event::Done(Box::new(Done { snapshot, summary, unread, vanished, changed, read_back, notes })))
 }
 
 /// The sources as the snapshot will name them: links resolved, sorted, none inside another. Each of them must exist and

@@ -7,7 +7,7 @@ use super::destination::Destination;
 use super::emit;
 use super::failure::{Failure, headline, reason_of};
 use super::list::load;
-use super::lock::refuse_if_exclusive;
+use super::lock::{Need, take};
 use super::open::{list_ids, open};
 use super::progress::Counters;
 use super::protocol::{Checked, Event, MAX_FINDINGS, Order};
@@ -18,13 +18,13 @@ pub(super) fn run(order: &Order, data_subset: Option<&str>, counters: &Counters)
     let options = options(data_subset)?;
     let (_, opened) = open(order, false, counters)?;
     emit::emit(&opened.event()?);
-    refuse_if_exclusive(&opened)?;
+    let turn = take(&opened, order, Need::May)?;
     counters.enter(Phase::Checking);
     unread::expect_findings();
     // Past the cache: a check that reads copies of its own says nothing about the destination.
     let repository = opened.again(&opened.destination)?;
     let ids = list_ids(&opened.destination, FileType::Snapshot)?;
-    let mut findings = Findings::default();
+    let mut findings = Findings { warnings: turn.notes.clone(), ..Findings::default() };
     let (snapshots, damaged) = load(&repository, &ids)?;
     if damaged > 0 {
         findings.errors.push(format!("{damaged} snapshot files cannot be read or decrypted"));

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use landfall_proto::report::Reason;
@@ -13,6 +13,7 @@ use rustic_backend::BackendOptions;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 
 use super::failure::Failure;
+use super::lock::OwnLock;
 use super::progress::Counters;
 use super::protocol::Location;
 use super::unread;
@@ -33,8 +34,6 @@ enum View {
     Whole,
     /// Only the indexes that are not among these.
     NewIndexes(Arc<BTreeSet<Id>>),
-    /// The lock files, in the place of the indexes: the engine has no notion of locks.
-    Locks(PathBuf),
 }
 
 #[derive(Default)]
@@ -45,6 +44,7 @@ struct Seen {
     keys: Mutex<Vec<Id>>,
     /// The packs read since [`Destination::count_packs`].
     packs: Mutex<Option<BTreeSet<Id>>>,
+    guard: OnceLock<Arc<OwnLock>>,
 }
 
 impl Destination {
@@ -77,10 +77,9 @@ impl Destination {
         Self { view: View::NewIndexes(Arc::new(known)), ..self.clone() }
     }
 
-    /// The lock files of a local repository.
-    pub(super) fn locks(&self) -> Option<Self> {
-        let folder = self.local.as_ref()?.join("locks");
-        Some(Self { view: View::Locks(folder), ..self.clone() })
+    /// From here on a snapshot is written only while this lock is held.
+    pub(super) fn guard(&self, lock: Arc<OwnLock>) {
+        let _ = self.seen.guard.set(lock);
     }
 
     /// The first failed write. It is the cause of the failures that the engine reports after it.
@@ -133,6 +132,11 @@ impl Destination {
         }
     }
 
+    fn note_failed(&self, failure: Failure) {
+        lock(&self.seen.first_failure).get_or_insert(failure);
+        self.seen.broken.store(true, Ordering::SeqCst);
+    }
+
     fn note_read(&self, kind: FileType, id: &Id) {
         if kind == FileType::Pack
             && let Some(packs) = lock(&self.seen.packs).as_mut()
@@ -166,11 +170,6 @@ impl ReadBackend for Destination {
         {
             return self.list_config(path);
         }
-        if kind == FileType::Index
-            && let View::Locks(folder) = &self.view
-        {
-            return list_locks(folder);
-        }
         let faults = unread::listing_faults();
         let list = self.inner.list_with_size(kind)?;
         if unread::listing_faults() != faults {
@@ -183,17 +182,11 @@ impl ReadBackend for Destination {
             (View::NewIndexes(known), FileType::Index) => {
                 list.into_iter().filter(|(id, _)| !known.contains(id)).collect()
             }
-            (View::Whole | View::NewIndexes(_) | View::Locks(_), _) => list,
+            (View::Whole | View::NewIndexes(_), _) => list,
         })
     }
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        if kind == FileType::Index
-            && let View::Locks(folder) = &self.view
-        {
-            let path = folder.join(id.to_hex().as_str());
-            return fs::read(&path).map(Bytes::from).map_err(|error| storage_error(&path, error));
-        }
         self.note_read(kind, id);
         self.inner.read_full(kind, id)
     }
@@ -219,6 +212,12 @@ impl WriteBackend for Destination {
             // left of them.
             return Err(RusticError::new(ErrorKind::Backend, "No snapshot is written after a failed write."));
         }
+        // Until the snapshot is there, the lock stays: a prune that came in between would take its data for unused.
+        let held = self.seen.guard.get().filter(|_| kind == FileType::Snapshot).map(|lock| lock.confirm());
+        if let Some(Err(failure)) = held {
+            self.note_failed(failure);
+            return Err(RusticError::new(ErrorKind::Backend, "No snapshot is written without a lock."));
+        }
         let size = content.size() as u64;
         match self.inner.write_bytes(kind, id, cacheable, content) {
             Ok(()) => {
@@ -226,8 +225,7 @@ impl WriteBackend for Destination {
                 Ok(())
             }
             Err(error) => {
-                lock(&self.seen.first_failure).get_or_insert_with(|| Failure::engine(&error, Reason::Unknown));
-                self.seen.broken.store(true, Ordering::SeqCst);
+                self.note_failed(Failure::engine(&error, Reason::Unknown));
                 Err(error)
             }
         }
@@ -236,15 +234,6 @@ impl WriteBackend for Destination {
     fn remove(&self, kind: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
         self.inner.remove(kind, id, cacheable)
     }
-}
-
-fn list_locks(folder: &Path) -> RusticResult<Vec<(Id, u32)>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(storage_error(folder, error)),
-    };
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<Id>().ok()).map(|id| (id, 0)).collect())
 }
 
 fn storage_error(path: &Path, error: io::Error) -> Box<RusticError> {

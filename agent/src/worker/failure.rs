@@ -148,6 +148,8 @@ fn http_reason(error: &reqwest::Error) -> Reason {
     match error.status().map(|status| status.as_u16()) {
         Some(401) => Reason::Auth,
         Some(403) => Reason::Permission,
+        // A server that offers the repository for reading only knows no way to write.
+        Some(405 | 501) => Reason::ReadOnly,
         Some(404) => Reason::NoRepository,
         Some(429 | 503) => Reason::Busy,
         Some(507) => Reason::NoSpace,

@@ -8,12 +8,13 @@ use rustic_core::{FileType, Id, Open, Repository};
 
 use super::emit;
 use super::failure::{Failure, reason_of};
+use super::lock;
 use super::open::{list_ids, open};
 use super::progress::Counters;
 use super::protocol::{Event, MAX_SNAPSHOTS, Order, Snapshot};
 
 /// Lists the snapshots that carry one of `run_tags`, or all where none is given.
-pub(super) fn run(order: &Order, run_tags: &[String], counters: &Counters) -> Result<Event, Failure> {
+pub(super) fn run(order: &Order, run_tags: &[String], locks: bool, counters: &Counters) -> Result<Event, Failure> {
     let (_, opened) = open(order, false, counters)?;
     emit::emit(&opened.event()?);
     counters.enter(Phase::Verifying);
@@ -29,7 +30,13 @@ pub(super) fn run(order: &Order, run_tags: &[String], counters: &Counters) -> Re
     snapshots.sort_by(|one, other| other.time.cmp(&one.time).then_with(|| one.id.cmp(&other.id)));
     let omitted = snapshots.len().saturating_sub(MAX_SNAPSHOTS) as u64;
     snapshots.truncate(MAX_SNAPSHOTS);
-    Ok(Event::Snapshots { snapshots, omitted, damaged })
+    let locks = if locks { lock::list(&opened, order).map_err(|failure| refused(&failure)).ok() } else { None };
+    Ok(Event::Snapshots { snapshots, omitted, damaged, locks })
+}
+
+/// A listing is right without the locks; whoever asked for them learns that they are not known.
+fn refused(failure: &Failure) {
+    emit::log(super::protocol::Level::Warning, &failure.to_string());
 }
 
 /// Loads the snapshot files; those that are damaged are counted and left out, so that one of them does not stop every

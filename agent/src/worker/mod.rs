@@ -10,7 +10,7 @@ mod destination;
 mod emit;
 mod failure;
 mod list;
-mod lock;
+pub(crate) mod lock;
 mod open;
 mod progress;
 pub mod protocol;
@@ -68,6 +68,7 @@ fn leave_with_agent(mut input: impl BufRead) {
             Err(_) => break,
         }
     }
+    lock::farewell();
     std::process::exit(EXIT_ORPHANED.into());
 }
 
@@ -80,6 +81,7 @@ fn perform(order: &Order) -> Result<Event, Failure> {
     match &order.task {
         Task::Backup(task) => backup::run(order, task, &counters),
         Task::Check { data_subset } => check::run(order, data_subset.as_deref(), &counters),
-        Task::List { run_tags } => list::run(order, run_tags, &counters),
+        Task::List { run_tags, locks } => list::run(order, run_tags, *locks, &counters),
+        Task::Unlock { ids } => Ok(Event::Unlocked { removed: lock::remove(order, ids)? }),
     }
 }

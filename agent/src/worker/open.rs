@@ -46,6 +46,11 @@ impl Opened {
         })
     }
 
+    /// The key that every file of the repository is sealed with.
+    pub(super) fn key(&self) -> &MasterKey {
+        &self.key
+    }
+
     /// Whether the engine's first handle may answer from its cache.
     pub(super) fn has_cache(&self) -> bool {
         self.has_cache

@@ -31,6 +31,10 @@ pub struct Order {
     /// reading a copy of it, and the copy would have to be written first.
     #[serde(default)]
     pub cache_dir: Option<PathBuf>,
+    /// The run's directory, where each lock is recorded before it is written; a lock without a record is never cleared by
+    /// anybody but its owner.
+    #[serde(default)]
+    pub lock_records: Option<PathBuf>,
     pub task: Task,
 }
 
@@ -49,6 +53,13 @@ pub enum Task {
         /// Only snapshots with one of these tags; empty means all.
         #[serde(default)]
         run_tags: Vec<String>,
+        /// Whether to tell of the repository's locks as well.
+        #[serde(default)]
+        locks: bool,
+    },
+    /// Removes the locks of these names. Needs no secret: locks are removed without being read.
+    Unlock {
+        ids: Vec<String>,
     },
 }
 
@@ -163,8 +174,8 @@ impl fmt::Debug for Location {
     }
 }
 
-/// One line of a worker's standard output. The last line is one of `AlreadyDone`, `Done`, `DoneCheck`, `Snapshots`
-/// (exit code 0) and `Failed` (exit code 1); a worker that ends without such a line was killed or lost its agent.
+/// One line of a worker's standard output. The last line is one of `AlreadyDone`, `Done`, `DoneCheck`, `Snapshots`,
+/// `Unlocked` (exit code 0) and `Failed` (exit code 1); a worker that ends without such a line was killed or lost its agent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -185,6 +196,9 @@ pub enum Event {
     AlreadyDone {
         snapshot: Snapshot,
         read_back: ReadBack,
+        /// What people should know of the repository and what changes nothing.
+        #[serde(default)]
+        notes: Vec<String>,
     },
     Done(Box<Done>),
     DoneCheck(Checked),
@@ -195,6 +209,13 @@ pub enum Event {
         omitted: u64,
         /// Snapshot files that could not be read or decrypted.
         damaged: u64,
+        /// The repository's locks, where they were asked for and can be looked at.
+        #[serde(default)]
+        locks: Option<Vec<LockSeen>>,
+    },
+    Unlocked {
+        /// Those that were still there.
+        removed: Vec<String>,
     },
     Failed {
         reason: Reason,
@@ -259,6 +280,9 @@ pub struct Done {
     /// Files that changed while they were read; the snapshot holds a mixture.
     pub changed: Losses,
     pub read_back: ReadBack,
+    /// As in [`Event::AlreadyDone`].
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,6 +333,33 @@ pub struct Checked {
     pub snapshots: u64,
 }
 
+/// A lock in a repository, as restic and the engine write them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockSeen {
+    /// The lock file's name.
+    pub id: String,
+    pub exclusive: bool,
+    pub hostname: String,
+    pub username: String,
+    pub pid: u32,
+    /// Seconds since it was taken or renewed, by this machine's clock.
+    pub age_s: u64,
+    pub life: LockLife,
+}
+
+/// Whether somebody holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockLife {
+    Held,
+    /// Its process is on another machine and has not renewed it for half an hour. It may be gone, or asleep.
+    Unrenewed,
+    /// Its process was on this machine and is gone.
+    Dead,
+    /// The file cannot be decrypted; nothing is known of it.
+    Unreadable,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,7 +373,8 @@ mod tests {
                 master_key: Some(Secret::new("key!".into())),
             },
             cache_dir: None,
-            task: Task::List { run_tags: Vec::new() },
+            lock_records: None,
+            task: Task::List { run_tags: Vec::new(), locks: false },
         };
         let shown = format!("{order:?}");
         for secret in ["pa55", "hush", "key!"] {

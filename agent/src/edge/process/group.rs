@@ -49,7 +49,7 @@ pub(super) struct Member {
     pub(super) pid: u32,
     group: u32,
     state: char,
-    start_ticks: u64,
+    pub(super) start_ticks: u64,
     /// Time on a processor, in ticks, with that of its ended children.
     pub(super) cpu_ticks: u64,
 }
@@ -130,7 +130,7 @@ fn run_of(pid: u32, agent: &str) -> Option<RunId> {
     value(RUN_VARIABLE).filter(|_| value(AGENT_VARIABLE) == Some(agent))?.parse().ok()
 }
 
-const fn is_living(member: &Member) -> bool {
+pub(super) const fn is_living(member: &Member) -> bool {
     !matches!(member.state, 'Z' | 'X' | 'x')
 }
 
@@ -186,7 +186,7 @@ async fn gone_within(group: u32, patience: Duration) -> bool {
     }
 }
 
-fn member(pid: u32) -> Option<Member> {
+pub(super) fn member(pid: u32) -> Option<Member> {
     parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 

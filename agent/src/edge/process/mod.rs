@@ -2,6 +2,7 @@
 
 mod group;
 mod lines;
+mod presence;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,6 +24,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use group::{AGENT_VARIABLE, RUN_VARIABLE, agent_name};
 pub use group::{Leftover, ProcessMark, end_leftover, end_strays};
+pub(crate) use presence::{Presence, presence};
 
 /// Longest line that is kept of an ordinary tool, in bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
