@@ -21,6 +21,7 @@ mod server_ports;
 mod server_process;
 mod signing;
 mod told;
+mod unreached;
 
 use std::sync::Arc;
 use std::time::Duration;
