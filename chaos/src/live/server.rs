@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use landfall_proto::bus::{Seed, ServerConfig, render};
+use landfall_proto::bus::{Seed, ServerConfig, ServerTls, render};
 use landfall_proto::subject::Role;
 use rustix::process::Signal;
 
@@ -34,12 +34,17 @@ pub struct BusServer {
     /// Public key of a user who may do everything, which no mesh has.
     administrator: String,
     has_administrator: bool,
+    /// Public keys of users who may hear and say nothing.
+    muted: Vec<String>,
 }
 
 impl BusServer {
     /// The only server of its bus.
-    pub(super) fn alone(place: &Place, seeds: &Seeds, store_bytes_max: Option<u64>) -> Self {
-        Self::new(place, seeds, "bus", 0, store_bytes_max.unwrap_or(STORE_BYTES_MAX), String::new())
+    pub(super) fn alone(place: &Place, seeds: &Seeds, store_bytes_max: Option<u64>, tls: Option<ServerTls>) -> Self {
+        let mut server = Self::new(place, seeds, "bus", 0, store_bytes_max.unwrap_or(STORE_BYTES_MAX), String::new());
+        server.config.tls = tls;
+        server.write(place);
+        server
     }
 
     /// Three servers that know each other; none of them runs yet.
@@ -77,6 +82,7 @@ impl BusServer {
             routes,
             administrator,
             has_administrator: false,
+            muted: Vec::new(),
         };
         server.write(place);
         server
@@ -88,12 +94,18 @@ impl BusServer {
             // The first list of users is that of the mesh's own account.
             text = text.replacen("users: [", &format!("users: [ {{ nkey: \"{}\" }}", self.administrator), 1);
         }
+        for key in &self.muted {
+            let user = format!("nkey: {key:?}\n");
+            let (before, after) = text.split_once(&user).expect("only users of the bus are muted");
+            text = format!("{before}{user}{}", after.replacen("publish: { allow: [", "publish: { deny: [ \">\", ", 1));
+        }
         let _ = write!(text, "{}", self.routes);
         place.file(&format!("{}/nats.conf", self.name), &text);
     }
 
     pub fn url(&self) -> String {
-        format!("nats://{}", self.address())
+        let scheme = if self.config.tls.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://{}", self.address())
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -161,6 +173,20 @@ impl BusServer {
 
     pub fn permit(&mut self, place: &Place, user: (Role, String)) {
         self.config.users.push(user);
+        self.reload(place);
+    }
+
+    /// Takes a node's right to say anything; what it may hear stays.
+    pub fn mute(&mut self, place: &Place, name: &str) {
+        let wanted = Role::Agent(node(name));
+        let found = self.config.users.iter().find(|(role, _)| *role == wanted);
+        self.muted.push(found.unwrap_or_else(|| panic!("expected a user of the bus for {name}")).1.clone());
+        self.reload(place);
+    }
+
+    /// Gives everybody their rights back.
+    pub fn unmute(&mut self, place: &Place) {
+        self.muted.clear();
         self.reload(place);
     }
 

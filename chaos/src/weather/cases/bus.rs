@@ -41,16 +41,17 @@ async fn killed(weather: Weather) {
 
 async fn frozen(weather: Weather) {
     let mut mesh = weather.mesh(&["a", "b"]).start().await;
-    for _ in 0..mesh.weather.rounds {
+    for number in 0..mesh.weather.rounds {
         mesh.hold();
         let round = mesh.open(TASK).await;
         mesh.begun(round).await;
+        let outage = mesh.standstill(number, OUTAGE);
         mesh.cluster.bus.freeze();
-        mesh.fault(&format!("the bus stands still for {OUTAGE:?}"));
+        mesh.fault(&format!("the bus stands still for {outage:.1?}"));
         mesh.release();
         let late = mesh.plan_round(TASK, landfall_proto::verdict::VerdictKind::Converged);
         assert!(!mesh.ask(late).await, "expected that nobody answers over a bus that stands still");
-        tokio::time::sleep(OUTAGE).await;
+        tokio::time::sleep(outage).await;
         mesh.cluster.bus.thaw();
         // What was asked into the silence may be heard late; asked again under its own id it is the same round.
         mesh.insist(late).await;
