@@ -150,7 +150,7 @@ impl Setup {
                 vec![BusServer::alone(&place, &seeds, store_bytes_max, tls)]
             }
         };
-        servers.iter_mut().for_each(|server| server.start(&place));
+        servers.iter_mut().for_each(|server| server.start());
         let urls: Vec<String> = servers.iter().map(BusServer::url).collect();
         links.values().for_each(|proxy| proxy.aim(servers[0].address()));
         let urls_of = |client: &str| links.get(client).map_or_else(|| urls.clone(), |proxy| vec![proxy.url()]);

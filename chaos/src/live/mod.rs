@@ -9,7 +9,6 @@ pub mod node;
 pub mod papers;
 pub mod place;
 pub mod plans;
-mod port;
 pub mod process;
 pub mod proxy;
 pub mod raw;

@@ -286,11 +286,11 @@ impl Mesh {
     pub fn heal(&mut self) {
         self.release();
         if !self.cluster.bus.is_running() {
-            self.cluster.bus.start(&self.cluster.place);
+            self.cluster.bus.start();
         }
         for server in &mut self.cluster.other_buses {
             if !server.is_running() {
-                server.start(&self.cluster.place);
+                server.start();
             }
         }
         for name in self.cluster.coordinator_names().to_vec() {

@@ -1,6 +1,5 @@
 //! A nats-server of one's own, for tests and trials: on loopback, on ports that the system gives to nobody else, alone or in a cluster.
 
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -27,6 +26,8 @@ pub struct ServerProcess {
     folder: PathBuf,
     name: String,
     port: u16,
+    /// How it finds the others of its cluster, where there are any.
+    routes: String,
     /// The whole configuration file; change it before a start to go beyond what [`ServerConfig`] knows.
     pub config: String,
     /// Where the server's own log goes, lives one after the other.
@@ -40,10 +41,18 @@ impl ServerProcess {
     pub fn new(program: &Path, folder: &Path, config: &ServerConfig) -> io::Result<Self> {
         let port = free_port()?;
         let name = format!("{}-{port}", config.server_name);
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let config = render(&ServerConfig { server_name: name.clone(), listen, ..config.clone() });
-        let (folder, log) = (folder.to_owned(), folder.join("server.log"));
-        Ok(Self { program: program.to_owned(), folder, name, port, config, log, child: None })
+        let (program, log, folder) = (program.to_owned(), folder.join("server.log"), folder.to_owned());
+        let (routes, text) = (String::new(), String::new());
+        let mut server = Self { program, folder, name, port, routes, config: text, log, child: None };
+        server.configure(config);
+        Ok(server)
+    }
+
+    /// Has this configuration from its next start or reload on; port and name stay its own.
+    pub fn configure(&mut self, config: &ServerConfig) {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        self.config = render(&ServerConfig { server_name: self.name.clone(), listen, ..config.clone() });
+        self.config.push_str(&self.routes);
     }
 
     /// Servers that find one another, each with a folder and a store of its own below `folder`.
@@ -55,8 +64,9 @@ impl ServerProcess {
             let config = ServerConfig { store_dir: folder.join("store"), ..config.clone() };
             let mut server = Self::new(program, &folder, &config)?;
             let routes = addresses.join(", ");
-            let block = format!("cluster {{ name: \"own\", listen: \"127.0.0.1:{route}\", routes: [ {routes} ] }}");
-            writeln!(server.config, "{block}").expect("writing to a String cannot fail");
+            server.routes =
+                format!("cluster {{ name: \"own\", listen: \"127.0.0.1:{route}\", routes: [ {routes} ] }}\n");
+            server.configure(&config);
             Ok(server)
         };
         routes.iter().enumerate().map(one).collect()
@@ -68,6 +78,11 @@ impl ServerProcess {
 
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where its configuration lies; one of a cluster has its store here too.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub fn id(&self) -> Option<u32> {

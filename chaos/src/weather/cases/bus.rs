@@ -33,7 +33,7 @@ async fn killed(weather: Weather) {
         mesh.cluster.bus.kill();
         mesh.fault("the bus is killed");
         mesh.pause(Duration::ZERO, Duration::from_millis(2000)).await;
-        mesh.cluster.bus.start(&mesh.cluster.place);
+        mesh.cluster.bus.start();
         mesh.verdict(round, seconds(120)).await;
     }
     close(mesh).await;
@@ -76,7 +76,7 @@ async fn gone_at_boot(weather: Weather) {
     let run = crate::live::bus::run_of(round, "a", landfall_proto::report::TaskKind::Backup);
     let receipt = mesh.cluster.state("a").join(format!("runs/{run}/receipt.json"));
     until_true("the agent ends its run without any bus", seconds(60), || receipt.is_file()).await;
-    mesh.cluster.bus.start(&mesh.cluster.place);
+    mesh.cluster.bus.start();
     mesh.verdict(round, seconds(90)).await;
     close(mesh).await;
 }

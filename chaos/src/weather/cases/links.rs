@@ -223,7 +223,7 @@ async fn storm(weather: Weather) {
 }
 
 async fn consumers(mesh: &mut Mesh) -> usize {
-    mesh.cluster.bus.permit_administrator(&mesh.cluster.place);
+    mesh.cluster.bus.permit_administrator();
     let administrator = raw(mesh, "administrator").await;
     let context = async_nats::jetstream::new(administrator.client.clone());
     until("the bus tells the readers of the log", seconds(20), async || {

@@ -70,14 +70,14 @@ async fn revoked(weather: Weather) {
     mesh.hold();
     let round = mesh.open(TASK).await;
     mesh.begun(round).await;
-    let user = mesh.cluster.bus.revoke(&mesh.cluster.place, "a");
+    let user = mesh.cluster.bus.revoke("a");
     mesh.fault(&format!("the bus no longer knows the key of a, for {REVOKED:?}"));
     mesh.release();
     receipt(&mesh, round, "a").await;
     let run = run_of(round, "a", TaskKind::Backup);
     tokio::time::sleep(REVOKED).await;
     assert!(mesh.cluster.operator.log().reports(run).is_empty(), "expected no word of a while it may not speak");
-    mesh.cluster.bus.permit(&mesh.cluster.place, user);
+    mesh.cluster.bus.permit(user);
     mesh.verdict(round, seconds(90)).await;
     close(mesh).await;
 }
@@ -89,7 +89,7 @@ async fn muted(weather: Weather) {
         mesh.hold();
         let round = mesh.open(TASK).await;
         mesh.begun(round).await;
-        mesh.cluster.bus.mute(&mesh.cluster.place, "a");
+        mesh.cluster.bus.mute("a");
         mesh.fault(&format!("the bus takes no word of a, for {REVOKED:?}"));
         mesh.release();
         receipt(&mesh, round, "a").await;
@@ -98,7 +98,7 @@ async fn muted(weather: Weather) {
         assert!(mesh.cluster.operator.log().reports(run).is_empty(), "expected no word of a while it may not speak");
         let view = mesh.cluster.operator.run(round, "a").await;
         assert_ne!(view.state, RunState::Failed, "expected that silence is no failure");
-        mesh.cluster.bus.unmute(&mesh.cluster.place);
+        mesh.cluster.bus.unmute();
         mesh.verdict(round, seconds(90)).await;
     }
     close(mesh).await;
@@ -234,7 +234,7 @@ async fn backlog(weather: Weather) {
     let round = mesh.open(TASK).await;
     mesh.begun(round).await;
     mesh.cluster.kill_coordinator();
-    mesh.cluster.bus.permit_administrator(&mesh.cluster.place);
+    mesh.cluster.bus.permit_administrator();
     let administrator = raw(&mesh, "administrator").await;
     let context = async_nats::jetstream::new(administrator.client.clone());
     let subject =
