@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use landfall_proto::bus::freeze_process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -80,7 +81,7 @@ impl Process {
     }
 
     pub fn freeze(&self) {
-        signal(self.id(), Signal::STOP);
+        freeze_process(self.id()).unwrap_or_else(|error| panic!("expected that {} stands still: {error}", self.name));
     }
 
     pub fn thaw(&self) {

@@ -13,7 +13,7 @@ use super::delay::{RECONNECT_MAX, RECONNECT_MIN, chance, jittered};
 use super::health::{Link, Pulse};
 use super::mailbox::Mailbox;
 use super::signing::Seed;
-use super::unreached::{TLS_FIX, Unreached, plain};
+use super::unreached::{Unreached, plain};
 use crate::control::Problem;
 use crate::id::ClusterName;
 use crate::subject::Role;
@@ -134,7 +134,7 @@ impl BusError {
                 "its public key is not in the bus's user list, or the seed belongs to another client".to_owned(),
                 "enter this client's public key in the bus's configuration and reload the bus",
             ),
-            Self::TlsHandshake { source, .. } => (plain(&source.to_string()), TLS_FIX),
+            Self::TlsHandshake { source, .. } => plain(&source.to_string()),
             Self::Silent { .. } => (
                 "a server or a firewall takes the connection and says nothing".to_owned(),
                 "see that nats-server runs there and is not stopped, then try again",

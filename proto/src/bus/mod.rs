@@ -38,7 +38,7 @@ pub use reader::{Batch, LogMessage, LogReader};
 pub use serve::{Inbox, Incoming};
 pub use server_config::{ServerConfig, ServerTls, render};
 #[cfg(feature = "server")]
-pub use server_process::{ServerProcess, server_program};
+pub use server_process::{ServerProcess, freeze_process, server_program};
 pub use signing::{Seed, SeedError, SignatureError, Signer, verify};
 pub use told::{BusRefusal, Published, Told};
 

@@ -141,23 +141,21 @@ impl ServerProcess {
 
     /// Stands still, with every connection open, until it is thawed.
     pub fn freeze(&self) -> io::Result<()> {
-        self.signal("-STOP")
+        freeze_process(self.own_id()?)
     }
 
     pub fn thaw(&self) -> io::Result<()> {
-        self.signal("-CONT")
+        send(self.own_id()?, "-CONT")
     }
 
     /// Reads its configuration again.
     pub fn reload(&self) -> io::Result<()> {
         fs::write(self.folder.join("nats.conf"), &self.config)?;
-        self.signal("-HUP")
+        send(self.own_id()?, "-HUP")
     }
 
-    fn signal(&self, signal: &str) -> io::Result<()> {
-        let id = self.id().ok_or_else(|| io::Error::other(format!("{} does not run", self.name)))?;
-        let done = Command::new("kill").args([signal, &id.to_string()]).status()?;
-        if done.success() { Ok(()) } else { Err(io::Error::other(format!("{} takes no {signal}", self.name))) }
+    fn own_id(&self) -> io::Result<u32> {
+        self.id().ok_or_else(|| io::Error::other(format!("{} does not run", self.name)))
     }
 
     /// Whether this server answers on its port, and not another one that got there first.
@@ -177,6 +175,36 @@ impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Stops a process, and waits until every thread of it stands still: on a busy machine some go on for a moment after the signal.
+pub fn freeze_process(id: u32) -> io::Result<()> {
+    send(id, "-STOP")?;
+    for _ in 0..LOOKS_MAX {
+        if stands_still(id)? {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Err(io::Error::other(format!("process {id} does not stand still")))
+}
+
+fn stands_still(id: u32) -> io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        // One that has ended meanwhile does nothing more.
+        let Ok(stat) = fs::read_to_string(thread?.path().join("stat")) else { continue };
+        // The name in brackets may hold anything, so the state is what follows its last bracket.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        if !matches!(state, Some('T' | 't' | 'Z' | 'X')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn send(id: u32, signal: &str) -> io::Result<()> {
+    let done = Command::new("kill").args([signal, &id.to_string()]).status()?;
+    if done.success() { Ok(()) } else { Err(io::Error::other(format!("process {id} takes no {signal}"))) }
 }
 
 /// The program that a variable names, else `nats-server` on PATH where `or_on_path` allows that; the error says what to do.

@@ -32,71 +32,82 @@ impl Unreached {
         if servers.iter().any(|server| server.failed_attempts == 0) {
             return;
         }
-        let Some((urls, reason)) = self.reason(servers) else { return };
+        let Some(error) = servers.iter().find_map(|server| server.last_error.as_deref()) else { return };
+        // A file that is missing explains every failure, and the library does not name it.
+        let (why, fix) = self.tls.as_ref().and_then(missing_file).unwrap_or_else(|| plain(error));
+        let why: String = why.chars().take(REASON_MAX).collect();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.as_ref() == Some(&reason) {
+        if told.as_ref() == Some(&why) {
             return;
         }
-        let fix = fix_of(&reason);
-        tracing::warn!(why = reason, fix, "the bus at {urls} cannot be reached; it is tried again until it can");
-        *told = Some(reason);
-    }
-
-    /// Addresses, and one reason: of several servers that of the first. A file that is missing explains every failure.
-    fn reason(&self, failed: &[Server]) -> Option<(String, String)> {
-        let error = failed.iter().find_map(|server| server.last_error.as_deref())?;
-        let urls: Vec<&str> = failed.iter().map(|server| server.addr.as_url_str()).collect();
-        let reason = self.tls.as_ref().and_then(missing_file).unwrap_or_else(|| plain(error));
-        Some((urls.join(", "), reason.chars().take(REASON_MAX).collect()))
+        let urls: Vec<&str> = servers.iter().map(|server| server.addr.as_url_str()).collect();
+        tracing::warn!(why, fix, "the bus at {} cannot be reached; it is tried again until it can", urls.join(", "));
+        *told = Some(why);
     }
 }
 
-/// A file for TLS that cannot be read; the library does not name it.
-fn missing_file(tls: &Tls) -> Option<String> {
+/// A file for TLS that cannot be read, and what to do.
+fn missing_file(tls: &Tls) -> Option<(String, &'static str)> {
     tls.files().find_map(|path| {
         let error = std::fs::File::open(path).err()?;
-        Some(format!("{} cannot be read: {error}", path.display()))
+        Some((format!("{} cannot be read: {error}", path.display()), FILE_FIX))
     })
 }
 
-/// What a failed try means for a person. Everything else is shown as the library says it.
-pub(super) fn plain(error: &str) -> String {
-    let meaning = MEANINGS.iter().find(|(words, _)| words.iter().any(|word| error.contains(word)));
-    meaning.map_or_else(|| error.to_owned(), |(_, meaning)| format!("{meaning} ({error})"))
+/// What a failed try means for a person, and what to do. What is not known here is shown as the library says it.
+pub(super) fn plain(error: &str) -> (String, &'static str) {
+    let known = MEANINGS.iter().find(|(words, ..)| words.iter().any(|word| error.contains(word)));
+    match known {
+        Some((_, meaning, fix)) => (format!("{meaning} ({error})"), fix),
+        None => (error.to_owned(), PLACE_FIX),
+    }
 }
 
-/// Parts of what rustls and the library say, and what they mean on a bus.
-const MEANINGS: [(&[&str], &str); 5] = [
+/// Parts of what rustls and the library say, what they mean on a bus, and what to do.
+const MEANINGS: [(&[&str], &str, &str); 6] = [
     (
         &["invalid peer certificate: UnknownIssuer", "invalid peer certificate: BadSignature"],
         "the server's certificate is not of the authority that this client trusts, so it may be somebody else's server and is not talked to",
+        TLS_FIX,
     ),
     (
         &["invalid peer certificate: certificate expired", "invalid peer certificate: Expired"],
         "the server's certificate has expired",
+        TLS_FIX,
     ),
     (
         &["invalid peer certificate: certificate not valid for name", "invalid peer certificate: NotValidForName"],
         "the server's certificate is for another address",
+        TLS_FIX,
     ),
-    (&["received fatal alert:"], "the server does not take this client's certificate"),
-    (&["authorization violation", "Authorization Violation"], "the server does not know this client's key"),
+    (
+        &[
+            "alert: BadCertificate",
+            "alert: UnsupportedCertificate",
+            "alert: CertificateRevoked",
+            "alert: CertificateExpired",
+            "alert: CertificateUnknown",
+            "alert: CertificateRequired",
+            "alert: UnknownCA",
+            "alert: AccessDenied",
+        ],
+        "the server does not take this client's certificate",
+        TLS_FIX,
+    ),
+    (&["invalid peer certificate", "received fatal alert", "TLS error"], "both ends cannot agree on TLS", TLS_FIX),
+    (
+        &["authorization violation", "Authorization Violation"],
+        "the server does not know this client's key",
+        "enter this client's public key in the bus's configuration and reload the bus",
+    ),
 ];
 
-fn fix_of(reason: &str) -> &'static str {
-    if reason.contains("certificate") {
-        TLS_FIX
-    } else if reason.contains("cannot be read") {
-        "put the file back, readable for this program's user; it is read again at every try"
-    } else if reason.contains("does not know") {
-        "enter this client's public key in the bus's configuration and reload the bus"
-    } else {
-        "see that nats-server runs there, and that address, port and firewall are right"
-    }
-}
+const PLACE_FIX: &str = "see that nats-server runs there, and that address, port and firewall are right";
+
+const FILE_FIX: &str = "put the file back, readable for this program's user; it is read again at every try";
 
 /// What to do where both ends do not agree on TLS.
-pub(super) const TLS_FIX: &str = "compare the authority, the server's name and this client's certificate with what the bus has and asks for; files are read again at every try";
+const TLS_FIX: &str = "compare the authority, the server's name and this client's certificate with what the bus has and asks for; files are read again at every try";
 
 #[cfg(test)]
 mod tests {
@@ -112,19 +123,23 @@ mod tests {
             (Error::InvalidCertificate(CertificateError::NotValidForName), "for another address"),
             (Error::AlertReceived(AlertDescription::BadCertificate), "does not take this client's certificate"),
             (Error::AlertReceived(AlertDescription::CertificateExpired), "does not take this client's certificate"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "does not take this client's certificate"),
+            (Error::AlertReceived(AlertDescription::CertificateRequired), "does not take this client's certificate"),
+            (Error::AlertReceived(AlertDescription::ProtocolVersion), "cannot agree on TLS"),
         ] {
-            let said = plain(&format!("IO error: {error}"));
+            let (said, fix) = plain(&format!("IO error: {error}"));
             assert!(said.contains(words) && said.contains(&error.to_string()), "{said}");
-            assert_eq!(fix_of(&said), TLS_FIX, "{said}");
+            assert_eq!(fix, TLS_FIX, "{said}");
         }
-        assert_eq!(plain("IO error: Connection refused (os error 111)"), "IO error: Connection refused (os error 111)");
+        let refused = "IO error: Connection refused (os error 111)";
+        assert_eq!(plain(refused), (refused.to_owned(), PLACE_FIX));
     }
 
     #[test]
     fn a_file_that_is_missing_is_named() {
         let tls = Tls { ca: "/nowhere/ca.pem".into(), client: None };
-        let said = missing_file(&tls).unwrap();
+        let (said, fix) = missing_file(&tls).unwrap();
         assert!(said.starts_with("/nowhere/ca.pem cannot be read"), "{said}");
-        assert!(fix_of(&said).contains("put the file back"));
+        assert_eq!(fix, FILE_FIX);
     }
 }
