@@ -22,6 +22,7 @@ Prints the path of each named program, one per line, fetching it first when it i
   restic-old       Debian 12's restic, the oldest reader that must understand our repositories
   borg             the current borg, from Debian testing, with the Python and libraries it needs
   shellcheck       the shell linter, from Debian 13
+  faketime         libfaketime, the library that gives one program another time of day, from Debian 12
   cargo-nextest    the test runner: the one on PATH, else built by cargo
   cargo-deny       the licence and source check: the one on PATH, else built by cargo
 
@@ -46,6 +47,7 @@ nats_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//
 # What a person can do where Debian packages cannot be had.
 remedy() {
   case "$1" in
+  faketime) echo "install libfaketime by hand and set LANDFALL_FAKETIME to its library" ;;
   nats-server*) echo "install nats-server $nats_floor or newer by hand and set NATS_SERVER to its path" ;;
   *) echo "install ${1%-old} by hand and set $(variable "$1") to its path" ;;
   esac
@@ -178,6 +180,22 @@ fetch_plain() {
   settle "$name" "$new"
 }
 
+# A library that other programs load beside themselves; Debian 12's, because it asks for the oldest C library. It is tried on a program
+# before it counts.
+fetch_library() {
+  local name="$1" suite="$2" package="$3" file="$4" new deb
+  download "$name" "$suite" "$package" no
+  new="$(mktemp -d "$tools/.new-$name.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  mkdir "$new/lib"
+  ln -s "../root$(cd "$new/root" && find usr/lib -name "$file" -printf '/%p\n' | head -n 1)" "$new/lib/$file"
+  [ "$(LD_PRELOAD="$new/lib/$file" FAKETIME='@2001-02-03 04:05:06' date +%Y 2>"$scratch/run.log")" = 2001 ] ||
+    fail "the $name that was fetched does not work here" "a program that was to see the year 2001 did not: $(tail -n 2 "$scratch/run.log" | tr '\n' ' ')" \
+      "$(remedy "$name")"
+  chmod 755 "$new"
+  mv -T "$new" "$tools/$name"
+}
+
 # Programs with libraries of their own suite are unpacked with all that they depend on, the C library included, and started through
 # that suite's own loader. So the same borg 1.4.5 with Python 3.14 runs on Debian 12 (Python 3.11) and 13 (Python 3.13), where its
 # package could not be installed.
@@ -240,6 +258,11 @@ own() {
   wanted="${!wanted:-}"
   if [ "$name" = nats-server ] && [ -z "$wanted" ]; then wanted="${NATS_SERVER:-}"; fi
   if [ -n "$wanted" ]; then
+    if [ "$name" = faketime ]; then
+      [ -r "$wanted" ] || fail "$wanted cannot be read" "an environment variable names it as libfaketime" "correct or unset the variable"
+      echo "$wanted"
+      return
+    fi
     found="$(command -v "$wanted")" ||
       fail "$wanted cannot be run" "an environment variable names it as $name, but it is not an executable file" "correct or unset the variable"
     if [ "$name" = nats-server ]; then
@@ -273,8 +296,17 @@ fetch() {
   restic-old) fetch_plain restic-old bookworm restic ;;
   borg) fetch_whole borg forky borgbackup usr/bin/borg ;;
   shellcheck) fetch_whole shellcheck trixie shellcheck usr/bin/shellcheck ;;
+  faketime) fetch_library faketime bookworm libfaketime libfaketime.so.1 ;;
   cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
   cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
+  esac
+}
+
+# Where a fetched one lies.
+kept_at() {
+  case "$1" in
+  faketime) echo "$tools/$1/lib/libfaketime.so.1" ;;
+  *) echo "$tools/$1/bin/$1" ;;
   esac
 }
 
@@ -282,13 +314,13 @@ provide() {
   local name="$1" path
   path="$(own "$name")"
   if [ -z "$path" ]; then
-    path="$tools/$name/bin/$name"
-    if [ ! -x "$path" ]; then
+    path="$(kept_at "$name")"
+    if [ ! -e "$path" ]; then
       mkdir -p "$tools"
       # A second caller waits here and then finds the folder in its place. What an interrupted one left half-made is removed.
       exec 9>"$tools/.lock-$name"
       flock 9
-      if [ ! -x "$path" ]; then
+      if [ ! -e "$path" ]; then
         rm -rf "${tools:?}/$name" "$tools/.new-$name."* "$tools/.build-$name."*
         fetch "$name"
       fi
@@ -310,7 +342,7 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | shellcheck | cargo-nextest | cargo-deny) ;;
+    nats-server | nats-server-new | restic | restic-old | borg | shellcheck | faketime | cargo-nextest | cargo-deny) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

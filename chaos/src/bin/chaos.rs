@@ -30,7 +30,8 @@ them, waits for rest, and looks into the log, the receipts and the repository. A
 and its folder stays, with the logs of all processes in log/.
 
 Needs the two binaries beside this program or in LANDFALL_BIN_DIR; run through cargo it builds them first. Needs nats-server and
-restic: deploy/tools.sh nats-server restic. Cases about full disks and networks need root, those about clocks libfaketime.
+restic: deploy/tools.sh nats-server restic. Cases about full disks and networks need root, those about clocks libfaketime:
+deploy/tools.sh faketime.
 
 Exit codes: 0 every case that could be shown passed, 1 one did not, 2 wrong usage or nothing could be started, 130 interrupted.";
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::bus::{Bus, BusRefusal, ConnectOptions, Inbox, LogState, Seed, Told};
+use landfall_proto::bus::{Bus, BusRefusal, ConnectOptions, Inbox, LogState, Seed, Tls, Told};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
 use landfall_proto::control::{REQUEST_KIND, Reply, Request};
 use landfall_proto::envelope::Envelope;
@@ -41,8 +41,9 @@ struct Lives {
 
 impl Operator {
     /// Connects and begins to read the log.
-    pub async fn connect(urls: &[String], seed: &Seed) -> Self {
-        let options = ConnectOptions::new(urls.to_vec(), Role::Operator, cluster(), seed.clone());
+    pub async fn connect(urls: &[String], seed: &Seed, tls: Option<Tls>) -> Self {
+        let mut options = ConnectOptions::new(urls.to_vec(), Role::Operator, cluster(), seed.clone());
+        options.tls = tls;
         let bus = Bus::connect(options).await.unwrap_or_else(|error| panic!("the operator may connect: {error}"));
         let (sender, log) = watch::channel(Lives::default());
         tokio::spawn(follow(bus.clone(), sender));

@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 
 use super::bus::{CLUSTER, Operator, node};
 use super::node::{Node, agent_command, write_node};
+use super::papers::{Authority, Validity, table};
 use super::place::Place;
 use super::plans::PASSWORD;
 use super::process::{Process, binary};
@@ -21,6 +22,9 @@ use super::wait::until;
 
 /// The coordinator's name in every story; where there are several, the first one's.
 pub const HOLDER: &str = "main";
+
+/// Whose certificate the operator's tool shows.
+pub const OPERATOR: &str = "operator";
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -37,13 +41,14 @@ pub struct Setup {
     coordinators: Vec<String>,
     has_three_servers: bool,
     store_bytes_max: Option<u64>,
+    has_papers: bool,
     links: BTreeMap<String, Proxy>,
 }
 
 impl Setup {
     pub fn new(place: Place) -> Self {
-        // A witness that never answers must not hold a story up.
-        let policy = "witness_within = \"5s\"\nsettle_within = \"2s\"\n".to_owned();
+        // A witness that never answers must not hold a story up, and what else fills this machine's disk must not alarm it.
+        let policy = "witness_within = \"5s\"\nsettle_within = \"2s\"\nstorage_low_percent = 0\n".to_owned();
         Self {
             place,
             nodes: Vec::new(),
@@ -52,6 +57,7 @@ impl Setup {
             coordinators: vec![HOLDER.to_owned()],
             has_three_servers: false,
             store_bytes_max: None,
+            has_papers: false,
             links: BTreeMap::new(),
         }
     }
@@ -98,6 +104,13 @@ impl Setup {
         self
     }
 
+    /// Everybody shows a certificate, and so does the bus. Only with a bus of one server.
+    #[must_use]
+    pub const fn mutual_tls(mut self) -> Self {
+        self.has_papers = true;
+        self
+    }
+
     /// Leads one node's or one coordinator's way to the bus over this line. Only with a bus of one server.
     #[must_use]
     pub fn link(mut self, client: &str, proxy: &Proxy) -> Self {
@@ -125,29 +138,35 @@ impl Setup {
 
     /// Writes every file and starts the bus; nobody else runs yet.
     pub async fn assemble(self) -> Cluster {
-        let Self { place, nodes, policy, sinks, coordinators, has_three_servers, store_bytes_max, links } = self;
+        let Self { place, nodes, policy, sinks, coordinators, has_three_servers, store_bytes_max, has_papers, links } =
+            self;
+        let papers = has_papers.then(|| Authority::of_mesh(&place));
+        let tls_of = |name: &str| papers.as_ref().map(|authority| authority.client(&place, name, Validity::Good));
         let seeds = Seeds::draw(&place, &nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>());
         let mut servers = match has_three_servers {
             true => BusServer::three(&place, &seeds),
-            false => vec![BusServer::alone(&place, &seeds, store_bytes_max)],
+            false => {
+                let tls = papers.as_ref().map(|authority| authority.server(&place));
+                vec![BusServer::alone(&place, &seeds, store_bytes_max, tls)]
+            }
         };
-        servers.iter_mut().for_each(|server| server.start(&place));
+        servers.iter_mut().for_each(|server| server.start());
         let urls: Vec<String> = servers.iter().map(BusServer::url).collect();
         links.values().for_each(|proxy| proxy.aim(servers[0].address()));
         let urls_of = |client: &str| links.get(client).map_or_else(|| urls.clone(), |proxy| vec![proxy.url()]);
         place.secret("secrets/password", PASSWORD);
-        place.file(
-            "operator.toml",
-            &format!("cluster = {CLUSTER:?}\nurls = {urls:?}\nseed_file = \"seeds/operator\"\n"),
-        );
+        let operators = tls_of(OPERATOR);
+        place.file("operator.toml", &operator_file(&urls, &table("tls", operators.as_ref())));
         for name in &coordinators {
-            let file = coordinator_file(name, &urls_of(name), servers.len(), &policy, &sinks);
+            let tables = format!("{}{sinks}", table("bus.tls", tls_of(name).as_ref()));
+            let file = coordinator_file(name, &urls_of(name), servers.len(), &policy, &tables);
             place.file(&format!("{}/coordinator.toml", coordinator_folder(name)), &file);
         }
         for node in &nodes {
-            write_node(&place, node, &urls_of(&node.name), &seeds.signing.public_key());
+            let tls = table("bus.tls", tls_of(&node.name).as_ref());
+            write_node(&place, node, &urls_of(&node.name), &tls, &seeds.signing.public_key());
         }
-        let operator = Operator::connect(&urls, &seeds.operator).await;
+        let operator = Operator::connect(&urls, &seeds.operator, operators).await;
         let other_buses = servers.split_off(1);
         let bus = servers.pop().expect("a bus has at least one server");
         Cluster {
@@ -159,6 +178,7 @@ impl Setup {
             coordinator_names: coordinators,
             nodes,
             policy,
+            papers,
             place,
         }
     }
@@ -176,6 +196,8 @@ pub struct Cluster {
     coordinator_names: Vec<String>,
     nodes: Vec<Node>,
     policy: String,
+    /// Who signs the certificates, where TLS is spoken.
+    pub papers: Option<Authority>,
     // The last field: the folder outlives every process that writes into it.
     pub place: Place,
 }
@@ -287,6 +309,13 @@ impl Cluster {
         tool::landfall(&self.place.path("operator.toml"), arguments).await
     }
 
+    /// The operator's tool on another way to the bus.
+    pub async fn tool_over(&self, proxy: &Proxy, arguments: &[&str]) -> Answer {
+        let text = std::fs::read_to_string(self.place.path("operator.toml")).expect("the operator's file is written");
+        let other = text.replace(&self.bus.url(), &proxy.url());
+        tool::landfall(&self.place.file("operator-other.toml", &other), arguments).await
+    }
+
     /// The agent's configuration file.
     pub fn agent_config(&self, name: &str) -> PathBuf {
         self.place.path(&format!("nodes/{name}/agent.toml"))
@@ -340,10 +369,14 @@ fn coordinator_folder(name: &str) -> String {
     if name == HOLDER { "coordinator".to_owned() } else { format!("coordinator-{name}") }
 }
 
-fn coordinator_file(name: &str, urls: &[String], replicas: usize, policy: &str, sinks: &str) -> String {
+fn operator_file(urls: &[String], tables: &str) -> String {
+    format!("cluster = {CLUSTER:?}\nurls = {urls:?}\nseed_file = \"seeds/operator\"\n{tables}")
+}
+
+fn coordinator_file(name: &str, urls: &[String], replicas: usize, policy: &str, tables: &str) -> String {
     format!(
         "cluster = {CLUSTER:?}\nname = {name:?}\nstate_dir = \"state\"\nsigning_seed_file = \"../seeds/signing\"\n\
-         [bus]\nurls = {urls:?}\nreplicas = {replicas}\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{sinks}[policy]\n{policy}"
+         [bus]\nurls = {urls:?}\nreplicas = {replicas}\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{tables}[policy]\n{policy}"
     )
 }
 

@@ -117,7 +117,8 @@ impl Node {
 }
 
 /// Writes everything that the agent reads.
-pub(super) fn write_node(place: &Place, node: &Node, urls: &[String], signing_key: &str) {
+/// `tables` is added to its file below `[bus]`.
+pub(super) fn write_node(place: &Place, node: &Node, urls: &[String], tables: &str, signing_key: &str) {
     let Node { name, plans, targets, labels, lines, environment: _, start } = node;
     let root = place.folder(&format!("nodes/{name}"));
     let at = |below: &str| root.join(below).display().to_string();
@@ -125,7 +126,7 @@ pub(super) fn write_node(place: &Place, node: &Node, urls: &[String], signing_ke
     place.secret(&format!("nodes/{name}/seed"), &seed);
     let mut text = format!(
         "cluster = {CLUSTER:?}\nnode = {name:?}\ncoordinator_keys = [{signing_key:?}]\ndrain = \"1s\"\n{lines}\
-         plans_dir = {:?}\ntargets_dir = {:?}\nstate_dir = {:?}\n[bus]\nurls = {urls:?}\nseed_file = {:?}\n[labels]\n",
+         plans_dir = {:?}\ntargets_dir = {:?}\nstate_dir = {:?}\n[bus]\nurls = {urls:?}\nseed_file = {:?}\n{tables}[labels]\n",
         at("plans.d"),
         at("targets.d"),
         at("state"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use landfall_proto::bus::until_it_stands_still;
+use landfall_proto::bus::freeze_process;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -81,10 +81,7 @@ impl Process {
     }
 
     pub fn freeze(&self) {
-        signal(self.id(), Signal::STOP);
-        if let Err(error) = until_it_stands_still(self.id()) {
-            panic!("{error}");
-        }
+        freeze_process(self.id()).unwrap_or_else(|error| panic!("expected that {} stands still: {error}", self.name));
     }
 
     pub fn thaw(&self) {
@@ -167,12 +164,16 @@ pub fn outside(variable: &str, name: &str) -> PathBuf {
 
 /// As [`outside`], where a person can be told what is missing.
 pub fn find_outside(variable: &str, name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    find_fetched(variable, &format!("{name}/bin/{name}")).or(on_path)
+}
+
+/// A file that a variable names, or that `deploy/tools.sh` has put `below` the folder of its tools.
+pub fn find_fetched(variable: &str, below: &str) -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-    let named = from(variable);
     let cache = || from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")));
     let tools = from("LANDFALL_TOOLS").or_else(|| Some(cache()?.join("landfall/tools")));
-    let fetched = tools.map(|tools| tools.join(name).join("bin").join(name));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
-    named.into_iter().chain(fetched).chain(on_path).find(|path| path.is_file())
+    let fetched = tools.map(|tools| tools.join(below));
+    from(variable).into_iter().chain(fetched).find(|path| path.is_file())
 }

@@ -1,19 +1,14 @@
 //! The bus of a story: one real nats-server or three of them, with the permissions that the mesh runs with, and the keys of its users.
 
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use landfall_proto::bus::{Seed, ServerConfig, render};
+use landfall_proto::bus::{Seed, ServerConfig, ServerProcess, ServerTls};
 use landfall_proto::subject::Role;
-use rustix::process::Signal;
 
 use super::bus::{cluster, node};
 use super::place::Place;
-use super::port::free_port;
-use super::process::{Process, outside, signal};
+use super::process::outside;
 
 /// Servers of a bus that goes on when one of them fails.
 pub const SERVERS: usize = 3;
@@ -24,80 +19,67 @@ const STORE_BYTES_MAX: u64 = 256 << 20;
 /// A bus process, which keeps its port and its store from one life to the next.
 #[derive(Debug)]
 pub struct BusServer {
-    process: Option<Process>,
-    /// Of its folder and its log.
+    server: ServerProcess,
+    /// Of its log.
     name: String,
-    port: u16,
     config: ServerConfig,
-    /// How it finds the others, where there are any.
-    routes: String,
     /// Public key of a user who may do everything, which no mesh has.
     administrator: String,
     has_administrator: bool,
+    /// Public keys of users who may hear and say nothing.
+    muted: Vec<String>,
 }
 
 impl BusServer {
     /// The only server of its bus.
-    pub(super) fn alone(place: &Place, seeds: &Seeds, store_bytes_max: Option<u64>) -> Self {
-        Self::new(place, seeds, "bus", 0, store_bytes_max.unwrap_or(STORE_BYTES_MAX), String::new())
+    pub(super) fn alone(place: &Place, seeds: &Seeds, store_bytes_max: Option<u64>, tls: Option<ServerTls>) -> Self {
+        let bytes = store_bytes_max.unwrap_or(STORE_BYTES_MAX);
+        let config = ServerConfig { max_file_store_bytes: bytes, tls, ..config(place, seeds) };
+        let server = ServerProcess::new(&program(), &place.folder("bus"), &config);
+        let server = server.unwrap_or_else(|error| panic!("expected a free port: {error}"));
+        Self::of(server, "bus", &config, place, seeds)
     }
 
     /// Three servers that know each other; none of them runs yet.
     pub(super) fn three(place: &Place, seeds: &Seeds) -> Vec<Self> {
-        let ports: Vec<u16> = (0..SERVERS).map(|_| free_port()).collect();
-        let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
-        let routes = routes.join(", ");
-        let server = |(number, port): (usize, &u16)| {
-            let block =
-                format!("cluster {{\n  name: story\n  listen: \"127.0.0.1:{port}\"\n  routes: [ {routes} ]\n}}\n");
+        let config = config(place, seeds);
+        let servers = ServerProcess::cluster(&program(), &place.folder("bus"), &config, SERVERS);
+        let servers = servers.unwrap_or_else(|error| panic!("expected free ports: {error}")).into_iter().enumerate();
+        let named = servers.map(|(number, server)| {
             let name = if number == 0 { "bus".to_owned() } else { format!("bus-{}", number + 1) };
-            Self::new(place, seeds, &name, free_port(), STORE_BYTES_MAX, block)
-        };
-        ports.iter().enumerate().map(server).collect()
+            Self::of(server, &name, &config, place, seeds)
+        });
+        named.collect()
     }
 
-    fn new(place: &Place, seeds: &Seeds, name: &str, port: u16, max_file_store_bytes: u64, routes: String) -> Self {
-        let config = ServerConfig {
-            server_name: format!("story-{name}"),
-            cluster: cluster(),
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            monitor: None,
-            store_dir: place.folder(name).join("store"),
-            max_file_store_bytes,
-            users: seeds.users(),
-            watch: Some(seeds.watch.public_key()),
-            tls: None,
-        };
+    fn of(mut server: ServerProcess, name: &str, config: &ServerConfig, place: &Place, seeds: &Seeds) -> Self {
+        server.log = place.log_of(name);
+        let config = ServerConfig { store_dir: server.folder().join("store"), ..config.clone() };
         let administrator = seeds.administrator.public_key();
-        let server = Self {
-            process: None,
-            name: name.to_owned(),
-            port,
-            config,
-            routes,
-            administrator,
-            has_administrator: false,
-        };
-        server.write(place);
-        server
+        Self { server, name: name.to_owned(), config, administrator, has_administrator: false, muted: Vec::new() }
     }
 
-    fn write(&self, place: &Place) {
-        let mut text = render(&self.config);
+    fn configure(&mut self) {
+        self.server.configure(&self.config);
+        let text = &mut self.server.config;
         if self.has_administrator {
             // The first list of users is that of the mesh's own account.
-            text = text.replacen("users: [", &format!("users: [ {{ nkey: \"{}\" }}", self.administrator), 1);
+            *text = text.replacen("users: [", &format!("users: [ {{ nkey: \"{}\" }}", self.administrator), 1);
         }
-        let _ = write!(text, "{}", self.routes);
-        place.file(&format!("{}/nats.conf", self.name), &text);
+        for key in &self.muted {
+            let user = format!("nkey: {key:?}\n");
+            let (before, after) = text.split_once(&user).expect("only users of the bus are muted");
+            *text = format!("{before}{user}{}", after.replacen("publish: { allow: [", "publish: { deny: [ \">\", ", 1));
+        }
     }
 
     pub fn url(&self) -> String {
-        format!("nats://{}", self.address())
+        let scheme = if self.config.tls.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://{}", self.address())
     }
 
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (Ipv4Addr::LOCALHOST, self.server.port()).into()
     }
 
     pub fn name(&self) -> &str {
@@ -111,84 +93,93 @@ impl BusServer {
 
     /// Its process, while it runs.
     pub fn id(&self) -> Option<u32> {
-        self.process.as_ref().map(Process::id)
+        self.server.id()
     }
 
     pub fn is_running(&self) -> bool {
-        self.process.is_some()
+        self.id().is_some()
     }
 
-    /// Starts it, again on the same port if it ran before, and waits until it takes connections.
-    pub fn start(&mut self, place: &Place) {
-        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
-        let folder = place.folder(&self.name);
-        let mut command = Command::new(outside("LANDFALL_NATS_SERVER", "nats-server"));
-        command.arg("-c").arg(folder.join("nats.conf")).args(["-p", &port]).arg("--ports_file_dir").arg(&folder);
-        let log = place.log_of(&self.name);
-        let process = Process::start(&self.name, &mut command, &log);
-        let id = process.id();
-        self.process = Some(process);
-        for _ in 0..1000 {
-            if let Some(port) = port_in(&folder, id) {
-                self.port = port;
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("expected that nats-server takes connections within 10 s; {}", log.display());
+    /// Starts it on its port, and waits until it takes connections.
+    pub fn start(&mut self) {
+        self.server.start().unwrap_or_else(|error| panic!("expected that the bus starts: {error}"));
     }
 
     pub fn kill(&mut self) {
-        self.process.take().expect("the bus runs").kill();
+        self.server.kill();
     }
 
     pub fn freeze(&self) {
-        self.process.as_ref().expect("the bus runs").freeze();
+        self.server.freeze().expect("the bus runs");
     }
 
     pub fn thaw(&self) {
-        self.process.as_ref().expect("the bus runs").thaw();
+        self.server.thaw().expect("the bus runs");
     }
 
     /// Takes a node's key out of the permissions of a bus that goes on running; gives it, so that it can be put back.
-    pub fn revoke(&mut self, place: &Place, name: &str) -> (Role, String) {
+    pub fn revoke(&mut self, name: &str) -> (Role, String) {
         let wanted = Role::Agent(node(name));
         let found = self.config.users.iter().position(|(role, _)| *role == wanted);
         let user = self.config.users.remove(found.unwrap_or_else(|| panic!("expected a user of the bus for {name}")));
-        self.reload(place);
+        self.reload();
         user
     }
 
-    pub fn permit(&mut self, place: &Place, user: (Role, String)) {
+    pub fn permit(&mut self, user: (Role, String)) {
         self.config.users.push(user);
-        self.reload(place);
+        self.reload();
+    }
+
+    /// Takes a node's right to say anything; what it may hear stays.
+    pub fn mute(&mut self, name: &str) {
+        let wanted = Role::Agent(node(name));
+        let found = self.config.users.iter().find(|(role, _)| *role == wanted);
+        self.muted.push(found.unwrap_or_else(|| panic!("expected a user of the bus for {name}")).1.clone());
+        self.reload();
+    }
+
+    /// Gives everybody their rights back.
+    pub fn unmute(&mut self) {
+        self.muted.clear();
+        self.reload();
     }
 
     /// Lets somebody in who may do everything, with the seed `administrator`.
-    pub fn permit_administrator(&mut self, place: &Place) {
+    pub fn permit_administrator(&mut self) {
         self.has_administrator = true;
-        self.reload(place);
+        self.reload();
     }
 
     /// The most that it may store from its next start on.
-    pub fn allow_bytes(&mut self, place: &Place, bytes: u64) {
+    pub fn allow_bytes(&mut self, bytes: u64) {
         self.config.max_file_store_bytes = bytes;
-        self.write(place);
+        self.configure();
     }
 
-    fn reload(&self, place: &Place) {
-        self.write(place);
-        signal(self.id().expect("the bus runs"), Signal::HUP);
+    fn reload(&mut self) {
+        self.configure();
+        self.server.reload().expect("the bus runs");
     }
 }
 
-/// The port that a process of this id took. The file's name begins with the name of the program, which is not the same
-/// everywhere.
-fn port_in(folder: &Path, id: u32) -> Option<u16> {
-    let is_its = |path: &PathBuf| path.to_string_lossy().ends_with(&format!("_{id}.ports"));
-    let file = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find(is_its)?;
-    let ports: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
-    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+fn program() -> PathBuf {
+    outside("LANDFALL_NATS_SERVER", "nats-server")
+}
+
+/// Its name and its port are given by who starts it.
+fn config(place: &Place, seeds: &Seeds) -> ServerConfig {
+    ServerConfig {
+        server_name: "story".to_owned(),
+        cluster: cluster(),
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        monitor: None,
+        store_dir: place.path("bus/store"),
+        max_file_store_bytes: STORE_BYTES_MAX,
+        users: seeds.users(),
+        watch: Some(seeds.watch.public_key()),
+        tls: None,
+    }
 }
 
 /// The secret keys of everybody, each in its file.

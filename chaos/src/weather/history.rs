@@ -1,6 +1,7 @@
 //! The history of a case in the terms of the laws, and what they say about it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use landfall::audit::{
     CoordinatorTrace, Entry, Heal, History, NodeTrace, ReceiptSeen, RepositoryTrace, SnapshotSeen, audit,
@@ -161,9 +162,12 @@ fn coordinators(mesh: &Mesh) -> Vec<CoordinatorTrace> {
     traces.collect()
 }
 
-/// The password of the repository and every seed.
+/// The password of the repository, every seed, and the first line of every certificate's key.
 fn secrets(mesh: &Mesh) -> Vec<String> {
     let seeds = source::content(&mesh.cluster.place.path("seeds"));
     let seeds = seeds.into_values().map(|seed| String::from_utf8_lossy(&seed).trim().to_owned());
-    seeds.chain([PASSWORD.to_owned()]).collect()
+    let keys = source::content(&mesh.cluster.place.path("tls")).into_iter();
+    let keys = keys.filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "key"));
+    let keys = keys.filter_map(|(_, key)| String::from_utf8_lossy(&key).lines().nth(1).map(str::to_owned));
+    seeds.chain(keys).chain([PASSWORD.to_owned()]).collect()
 }

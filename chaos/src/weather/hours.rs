@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::need::present;
+use crate::live::process::find_fetched;
 use crate::live::{Node, Place};
 
 /// Where Debian puts the library.
@@ -10,8 +10,8 @@ const INSTALLED: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// The library, where it can be had.
 pub fn library() -> Option<PathBuf> {
-    let named = std::env::var_os("LANDFALL_FAKETIME").map(PathBuf::from);
-    named.into_iter().chain([PathBuf::from(INSTALLED)]).find_map(present)
+    let installed = || Some(PathBuf::from(INSTALLED)).filter(|path| path.is_file());
+    find_fetched("LANDFALL_FAKETIME", "faketime/lib/libfaketime.so.1").or_else(installed)
 }
 
 /// One node's own clock.

@@ -198,6 +198,12 @@ impl Mesh {
         tokio::time::sleep(time).await;
     }
 
+    /// How long something stands still: the longest time in the first round, any time up to it in later ones, so that
+    /// what happens just before and just after a limit is seen too.
+    pub fn standstill(&mut self, number: u32, longest: Duration) -> Duration {
+        if number == 0 { longest } else { self.weather.dice.between(Duration::ZERO, longest) }
+    }
+
     /// Programs that begin from now on, or have begun, wait.
     pub fn hold(&self) {
         for work in self.works.values() {
@@ -280,11 +286,11 @@ impl Mesh {
     pub fn heal(&mut self) {
         self.release();
         if !self.cluster.bus.is_running() {
-            self.cluster.bus.start(&self.cluster.place);
+            self.cluster.bus.start();
         }
         for server in &mut self.cluster.other_buses {
             if !server.is_running() {
-                server.start(&self.cluster.place);
+                server.start();
             }
         }
         for name in self.cluster.coordinator_names().to_vec() {

@@ -1,6 +1,5 @@
 //! What a case needs of the machine, and the plain word where the machine does not give it.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::hours;
@@ -28,10 +27,7 @@ impl Need {
                 .or_else(|| refused("ip", &["netns", "list"])),
             Self::Clock => match hours::library() {
                 Some(_) => None,
-                None => Some(
-                    "libfaketime is not there; install the Debian package libfaketime, or name the library in LANDFALL_FAKETIME"
-                        .to_owned(),
-                ),
+                None => Some("libfaketime is not there; do: deploy/tools.sh faketime".to_owned()),
             },
         }
     }
@@ -47,9 +43,4 @@ fn refused(program: &str, arguments: &[&str]) -> Option<String> {
         }
         Err(error) => Some(format!("{program} cannot be started: {error}")),
     }
-}
-
-/// A file that is there.
-pub(super) fn present(path: PathBuf) -> Option<PathBuf> {
-    path.is_file().then_some(path)
 }

@@ -60,3 +60,18 @@ async fn a_node_that_was_cloned_is_named_and_trusted_no_more() {
 async fn a_disk_of_records_that_is_full_loses_no_run() {
     passes("state-disk-full", 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_where_everybody_shows_a_certificate_converges_and_lets_nobody_in_without() {
+    passes("mutual-tls", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_certificate_is_not_taken_works_on_alone_and_loses_nothing() {
+    passes("certificate-lost", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_says_a_word_to_a_server_that_shows_a_foreign_certificate() {
+    passes("foreign-bus", 1).await;
+}

@@ -191,7 +191,7 @@ async fn backups_go_on_while_the_bus_is_dead_and_nobody_is_woken() {
     until_true("both programs end without a bus", seconds(10), || gates.iter().all(|(_, gate)| gate.ended() == 1))
         .await;
     receipts(&cluster, &["a", "b"]).await;
-    cluster.bus.start(&cluster.place);
+    cluster.bus.start();
     converged_without_alarm(&cluster, round).await;
 }
 
@@ -208,7 +208,7 @@ async fn a_bus_that_lost_its_disk_is_filled_again_by_the_agents() {
     std::fs::remove_dir_all(cluster.place.path("bus/store")).unwrap();
     gate.open();
     until_true("the program ends without a bus", seconds(10), || gate.ended() == 1).await;
-    cluster.bus.start(&cluster.place);
+    cluster.bus.start();
 
     let verdict = until("the round's verdict", seconds(28), async || {
         let detail = cluster.operator.round(round).await;

@@ -94,7 +94,7 @@ async fn a_plan_can_be_run_by_hand_with_the_daemon_and_without_daemon_and_bus() 
     cluster.bus.kill();
     tool::agent(&config, &["run", "task"]).await.good();
     assert_eq!(gate.ended(), 2, "expected that the program ran twice");
-    cluster.bus.start(&cluster.place);
+    cluster.bus.start();
     cluster.start_agent("a");
     let found = cluster.operator.seen("the second run by hand, told once the bus is back", seconds(20), |log| {
         log.runs_finished().into_iter().map(|(_, _, finished)| finished.about.run).find(|run| *run != first)

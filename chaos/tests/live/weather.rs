@@ -106,7 +106,7 @@ async fn fault(cluster: &mut Cluster, draw: u8) {
         2 => {
             cluster.bus.kill();
             tokio::time::sleep(pause).await;
-            cluster.bus.start(&cluster.place);
+            cluster.bus.start();
         }
         3 => {
             cluster.bus.freeze();

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::delay::{RECONNECT_MAX, RECONNECT_MIN, chance, jittered};
 use super::health::{Link, Pulse};
 use super::mailbox::Mailbox;
 use super::signing::Seed;
+use super::unreached::{Unreached, plain};
 use crate::control::Problem;
 use crate::id::ClusterName;
 use crate::subject::Role;
@@ -54,6 +55,13 @@ pub struct Tls {
     pub ca: PathBuf,
     /// This client's certificate and its key, as PEM, where the bus asks for one.
     pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl Tls {
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let client = self.client.iter().flat_map(|(certificate, key)| [certificate, key]);
+        std::iter::once(&self.ca).chain(client).map(PathBuf::as_path)
+    }
 }
 
 impl ConnectOptions {
@@ -126,10 +134,7 @@ impl BusError {
                 "its public key is not in the bus's user list, or the seed belongs to another client".to_owned(),
                 "enter this client's public key in the bus's configuration and reload the bus",
             ),
-            Self::TlsHandshake { source, .. } => (
-                source.to_string(),
-                "compare the authority, the server's name and this client's certificate with what the bus has and asks for",
-            ),
+            Self::TlsHandshake { source, .. } => plain(&source.to_string()),
             Self::Silent { .. } => (
                 "a server or a firewall takes the connection and says nothing".to_owned(),
                 "see that nats-server runs there and is not stopped, then try again",
@@ -150,7 +155,8 @@ pub(super) async fn open(
     mailbox: &Arc<Mailbox>,
 ) -> Result<async_nats::Client, BusError> {
     let servers = addresses(&options.urls)?;
-    if let Some(tls) = &options.tls {
+    // A daemon goes on without a bus, and says itself which file is missing.
+    if let Some(tls) = options.tls.as_ref().filter(|_| !options.patient) {
         check_files(tls).await?;
     }
     let library = library_options(options, inbox_prefix, pulse, mailbox);
@@ -180,9 +186,8 @@ fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, BusError> {
 
 /// The library reports an unreadable file only as a failed handshake, again and again; here it is said once and by name.
 async fn check_files(tls: &Tls) -> Result<(), BusError> {
-    let client = tls.client.iter().flat_map(|(certificate, key)| [certificate, key]);
-    for path in std::iter::once(&tls.ca).chain(client) {
-        tokio::fs::read(path).await.map_err(|source| BusError::TlsFile { path: path.clone(), source })?;
+    for path in tls.files() {
+        tokio::fs::read(path).await.map_err(|source| BusError::TlsFile { path: path.to_owned(), source })?;
     }
     Ok(())
 }
@@ -196,6 +201,8 @@ fn library_options(
     let was_up = Arc::new(AtomicBool::new(false));
     let was_up_before = Arc::clone(&was_up);
     let (pulse, mailbox) = (Arc::clone(pulse), Arc::clone(mailbox));
+    let unreached = Arc::new(Unreached::new(options.tls.clone()));
+    let unreached_before = Arc::clone(&unreached);
     let mut library = async_nats::ConnectOptions::with_nkey(options.seed.expose().to_owned())
         .name(&options.name)
         .custom_inbox_prefix(inbox_prefix)
@@ -210,12 +217,22 @@ fn library_options(
                 mailbox.deny(&denial.subject);
             }
             match pulse.snapshot().link {
-                Link::Up => was_up.store(true, Ordering::Relaxed),
+                Link::Up => {
+                    was_up.store(true, Ordering::Relaxed);
+                    unreached.is_over();
+                }
                 Link::Down => mailbox.give_up(),
                 Link::Connecting => {}
             }
             std::future::ready(())
         });
+    if options.patient {
+        // The place where the library shows why its last try failed; which server is next stays its own choice.
+        library = library.reconnect_to_server_callback(move |servers, _| {
+            unreached_before.look(&servers);
+            std::future::ready(None)
+        });
+    }
     // Two crypto providers may be linked into one program; rustls falls over unless one is chosen. A second choice is void.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if let Some(tls) = &options.tls {

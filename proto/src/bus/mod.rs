@@ -21,6 +21,7 @@ mod server_ports;
 mod server_process;
 mod signing;
 mod told;
+mod unreached;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub use reader::{Batch, LogMessage, LogReader};
 pub use serve::{Inbox, Incoming};
 pub use server_config::{ServerConfig, ServerTls, render};
 #[cfg(feature = "server")]
-pub use server_process::{ServerProcess, server_program, until_it_stands_still};
+pub use server_process::{ServerProcess, freeze_process, server_program};
 pub use signing::{Seed, SeedError, SignatureError, Signer, verify};
 pub use told::{BusRefusal, Published, Told};
 

@@ -1,6 +1,5 @@
 //! A nats-server of one's own, for tests and trials: on loopback, on ports that the system gives to nobody else, alone or in a cluster.
 
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -27,6 +26,8 @@ pub struct ServerProcess {
     folder: PathBuf,
     name: String,
     port: u16,
+    /// How it finds the others of its cluster, where there are any.
+    routes: String,
     /// The whole configuration file; change it before a start to go beyond what [`ServerConfig`] knows.
     pub config: String,
     /// Where the server's own log goes, lives one after the other.
@@ -40,10 +41,18 @@ impl ServerProcess {
     pub fn new(program: &Path, folder: &Path, config: &ServerConfig) -> io::Result<Self> {
         let port = free_port()?;
         let name = format!("{}-{port}", config.server_name);
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let config = render(&ServerConfig { server_name: name.clone(), listen, ..config.clone() });
-        let (folder, log) = (folder.to_owned(), folder.join("server.log"));
-        Ok(Self { program: program.to_owned(), folder, name, port, config, log, child: None })
+        let (program, log, folder) = (program.to_owned(), folder.join("server.log"), folder.to_owned());
+        let (routes, text) = (String::new(), String::new());
+        let mut server = Self { program, folder, name, port, routes, config: text, log, child: None };
+        server.configure(config);
+        Ok(server)
+    }
+
+    /// Has this configuration from its next start or reload on; port and name stay its own.
+    pub fn configure(&mut self, config: &ServerConfig) {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        self.config = render(&ServerConfig { server_name: self.name.clone(), listen, ..config.clone() });
+        self.config.push_str(&self.routes);
     }
 
     /// Servers that find one another, each with a folder and a store of its own below `folder`.
@@ -55,8 +64,9 @@ impl ServerProcess {
             let config = ServerConfig { store_dir: folder.join("store"), ..config.clone() };
             let mut server = Self::new(program, &folder, &config)?;
             let routes = addresses.join(", ");
-            let block = format!("cluster {{ name: \"own\", listen: \"127.0.0.1:{route}\", routes: [ {routes} ] }}");
-            writeln!(server.config, "{block}").expect("writing to a String cannot fail");
+            server.routes =
+                format!("cluster {{ name: \"own\", listen: \"127.0.0.1:{route}\", routes: [ {routes} ] }}\n");
+            server.configure(&config);
             Ok(server)
         };
         routes.iter().enumerate().map(one).collect()
@@ -68,6 +78,11 @@ impl ServerProcess {
 
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where its configuration lies; one of a cluster has its store here too.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub fn id(&self) -> Option<u32> {
@@ -126,24 +141,21 @@ impl ServerProcess {
 
     /// Stands still, with every connection open, until it is thawed.
     pub fn freeze(&self) -> io::Result<()> {
-        self.signal("-STOP")?;
-        self.id().map_or(Ok(()), until_it_stands_still)
+        freeze_process(self.own_id()?)
     }
 
     pub fn thaw(&self) -> io::Result<()> {
-        self.signal("-CONT")
+        send(self.own_id()?, "-CONT")
     }
 
     /// Reads its configuration again.
     pub fn reload(&self) -> io::Result<()> {
         fs::write(self.folder.join("nats.conf"), &self.config)?;
-        self.signal("-HUP")
+        send(self.own_id()?, "-HUP")
     }
 
-    fn signal(&self, signal: &str) -> io::Result<()> {
-        let id = self.id().ok_or_else(|| io::Error::other(format!("{} does not run", self.name)))?;
-        let done = Command::new("kill").args([signal, &id.to_string()]).status()?;
-        if done.success() { Ok(()) } else { Err(io::Error::other(format!("{} takes no {signal}", self.name))) }
+    fn own_id(&self) -> io::Result<u32> {
+        self.id().ok_or_else(|| io::Error::other(format!("{} does not run", self.name)))
     }
 
     /// Whether this server answers on its port, and not another one that got there first.
@@ -165,23 +177,34 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Waits until every thread of a process that was told to stop has done so: the signal reaches one at once, and on a busy
-/// machine another one goes on serving for a while.
-pub fn until_it_stands_still(process: u32) -> io::Result<()> {
+/// Stops a process, and waits until every thread of it stands still: on a busy machine some go on for a moment after the signal.
+pub fn freeze_process(id: u32) -> io::Result<()> {
+    send(id, "-STOP")?;
     for _ in 0..LOOKS_MAX {
-        let mut all_stand = true;
-        for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-            // One that has ended meanwhile does nothing any more.
-            let state = fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
-            let state = state.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-            all_stand &= state.is_none_or(|state| "TtZX".contains(state));
-        }
-        if all_stand {
+        if stands_still(id)? {
             return Ok(());
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    Err(io::Error::other(format!("process {process} was told to stop and goes on")))
+    Err(io::Error::other(format!("process {id} does not stand still")))
+}
+
+fn stands_still(id: u32) -> io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        // One that has ended meanwhile does nothing more.
+        let Ok(stat) = fs::read_to_string(thread?.path().join("stat")) else { continue };
+        // The name in brackets may hold anything, so the state is what follows its last bracket.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        if !matches!(state, Some('T' | 't' | 'Z' | 'X')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn send(id: u32, signal: &str) -> io::Result<()> {
+    let done = Command::new("kill").args([signal, &id.to_string()]).status()?;
+    if done.success() { Ok(()) } else { Err(io::Error::other(format!("process {id} takes no {signal}"))) }
 }
 
 /// The program that a variable names, else `nats-server` on PATH where `or_on_path` allows that; the error says what to do.

@@ -25,8 +25,12 @@ pub(crate) async fn a_reader_goes_on_after_the_bus_died(world: &mut World) {
     while seen.last().map(|(seq, _)| *seq) != Some(200) {
         seen.extend(read_facts(&mut reader, 1).await);
     }
-    let wanted: Vec<(u64, u64)> = (0..200).map(|seq| (seq + 1, seq)).collect();
-    assert_eq!(seen, wanted, "a gap, a repeat or another order");
+    let (positions, mut told): (Vec<u64>, Vec<u64>) = seen.into_iter().unzip();
+    assert!(positions.into_iter().eq(1..=200), "a gap, a repeat or another order");
+    // What waited in the client may stand before what was lost with the connection and was told again.
+    assert!(told[..100].iter().copied().eq(0..100), "before the break nothing waited");
+    told.sort_unstable();
+    assert!(told.into_iter().eq(0..200), "each stands once");
     assert_eq!(count(&coordinator).await, 200);
 }
 

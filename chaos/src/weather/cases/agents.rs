@@ -47,15 +47,16 @@ async fn killed(weather: Weather) {
 
 async fn frozen(weather: Weather) {
     let mut mesh = weather.mesh(&["a", "b"]).start().await;
-    for _ in 0..mesh.weather.rounds {
+    for number in 0..mesh.weather.rounds {
         mesh.hold();
         let round = mesh.open(TASK).await;
         mesh.begun(round).await;
         let name = mesh.any_node();
+        let silence = mesh.standstill(number, SILENCE);
         mesh.cluster.agent(&name).freeze();
-        mesh.fault(&format!("the agent of {name} stands still for {SILENCE:?}"));
+        mesh.fault(&format!("the agent of {name} stands still for {silence:.1?}"));
         mesh.release();
-        tokio::time::sleep(SILENCE).await;
+        tokio::time::sleep(silence).await;
         mesh.cluster.agent(&name).thaw();
         mesh.verdict(round, seconds(60)).await;
     }

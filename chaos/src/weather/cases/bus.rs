@@ -33,7 +33,7 @@ async fn killed(weather: Weather) {
         mesh.cluster.bus.kill();
         mesh.fault("the bus is killed");
         mesh.pause(Duration::ZERO, Duration::from_millis(2000)).await;
-        mesh.cluster.bus.start(&mesh.cluster.place);
+        mesh.cluster.bus.start();
         mesh.verdict(round, seconds(120)).await;
     }
     close(mesh).await;
@@ -41,16 +41,17 @@ async fn killed(weather: Weather) {
 
 async fn frozen(weather: Weather) {
     let mut mesh = weather.mesh(&["a", "b"]).start().await;
-    for _ in 0..mesh.weather.rounds {
+    for number in 0..mesh.weather.rounds {
         mesh.hold();
         let round = mesh.open(TASK).await;
         mesh.begun(round).await;
+        let outage = mesh.standstill(number, OUTAGE);
         mesh.cluster.bus.freeze();
-        mesh.fault(&format!("the bus stands still for {OUTAGE:?}"));
+        mesh.fault(&format!("the bus stands still for {outage:.1?}"));
         mesh.release();
         let late = mesh.plan_round(TASK, landfall_proto::verdict::VerdictKind::Converged);
         assert!(!mesh.ask(late).await, "expected that nobody answers over a bus that stands still");
-        tokio::time::sleep(OUTAGE).await;
+        tokio::time::sleep(outage).await;
         mesh.cluster.bus.thaw();
         // What was asked into the silence may be heard late; asked again under its own id it is the same round.
         mesh.insist(late).await;
@@ -75,7 +76,7 @@ async fn gone_at_boot(weather: Weather) {
     let run = crate::live::bus::run_of(round, "a", landfall_proto::report::TaskKind::Backup);
     let receipt = mesh.cluster.state("a").join(format!("runs/{run}/receipt.json"));
     until_true("the agent ends its run without any bus", seconds(60), || receipt.is_file()).await;
-    mesh.cluster.bus.start(&mesh.cluster.place);
+    mesh.cluster.bus.start();
     mesh.verdict(round, seconds(90)).await;
     close(mesh).await;
 }

@@ -80,18 +80,19 @@ async fn leader_killed(weather: Weather) {
 
 async fn leader_frozen(weather: Weather) {
     let mut mesh = weather.mesh(&["a", "b"]).with(|setup| setup.standby(STANDBY)).start().await;
-    for _ in 0..mesh.weather.rounds {
+    for number in 0..mesh.weather.rounds {
         mesh.hold();
         let round = mesh.open(TASK).await;
         mesh.begun(round).await;
         let leader = leader(&mesh.cluster).await;
+        let silence = mesh.standstill(number, SILENCE);
         mesh.cluster.coordinator_named(&leader).freeze();
-        mesh.fault(&format!("the leader {leader} stands still for {SILENCE:?}"));
+        mesh.fault(&format!("the leader {leader} stands still until another one leads, and {silence:.1?} longer"));
         let next = other_leader(&mesh, &leader).await;
         mesh.say(&format!("{next} leads"));
         mesh.release();
         let second = mesh.open(TASK).await;
-        tokio::time::sleep(SILENCE).await;
+        tokio::time::sleep(silence).await;
         mesh.cluster.coordinator_named(&leader).thaw();
         mesh.say(&format!("{leader} goes on"));
         mesh.verdict(round, seconds(60)).await;

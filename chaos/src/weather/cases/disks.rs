@@ -80,8 +80,8 @@ async fn bus_full(weather: Weather) {
     tokio::time::sleep(FULL).await;
     assert!(mesh.cluster.operator.log().verdicts(round).is_empty(), "expected no verdict in a log that is full");
     mesh.cluster.bus.kill();
-    mesh.cluster.bus.allow_bytes(&mesh.cluster.place, LARGE_STORE_BYTES);
-    mesh.cluster.bus.start(&mesh.cluster.place);
+    mesh.cluster.bus.allow_bytes(LARGE_STORE_BYTES);
+    mesh.cluster.bus.start();
     mesh.say("the bus is given more room");
     mesh.verdict(round, seconds(90)).await;
     close(mesh).await;
@@ -89,7 +89,7 @@ async fn bus_full(weather: Weather) {
 
 /// Stores messages that nobody knows until the bus takes no more; how many it took.
 async fn fill(mesh: &mut Mesh) -> u64 {
-    mesh.cluster.bus.permit_administrator(&mesh.cluster.place);
+    mesh.cluster.bus.permit_administrator();
     let administrator = raw(mesh, "administrator").await;
     let mut context = async_nats::jetstream::new(administrator.client.clone());
     context.set_timeout(seconds(3));
@@ -126,7 +126,7 @@ async fn bus_disk_full(weather: Weather) {
     tokio::time::sleep(FULL).await;
     mesh.cluster.bus.kill();
     disk.empty();
-    mesh.cluster.bus.start(&mesh.cluster.place);
+    mesh.cluster.bus.start();
     mesh.say("the disk of the bus has room, and the bus is started again");
     mesh.verdict(round, seconds(90)).await;
     close(mesh).await;

@@ -12,7 +12,7 @@ use crate::live::proxy::{Direction, Flow, Proxy};
 use crate::live::wait::{seconds, until, until_true};
 use crate::weather::case::{Case, Weather};
 use crate::weather::judge::close;
-use crate::weather::mesh::{Mesh, TASK};
+use crate::weather::mesh::{Draft, Mesh, TASK};
 use crate::weather::need::Need;
 use crate::weather::network::Network;
 use landfall_proto::report::TaskKind;
@@ -27,7 +27,7 @@ const STORM_CUTS: u32 = 20;
 /// its last breaks, which the bus forgets after a minute. Without any bound each break would add two.
 const CONSUMERS_MAX: usize = 24;
 
-const NODES: [&str; 3] = ["a", "b", "c"];
+pub(super) const NODES: [&str; 3] = ["a", "b", "c"];
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -74,6 +74,12 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// A mesh whose every line can be broken, and the lines: one for each node, the coordinator's last.
 async fn lined(weather: Weather) -> (Mesh, Vec<Proxy>) {
+    let (draft, lines) = drafted(weather).await;
+    (draft.start().await, lines)
+}
+
+/// The same before its start.
+pub(super) async fn drafted(weather: Weather) -> (Draft, Vec<Proxy>) {
     let mut lines = Vec::new();
     let mut draft = weather.mesh(&NODES);
     for client in NODES.into_iter().chain([HOLDER]) {
@@ -82,11 +88,11 @@ async fn lined(weather: Weather) -> (Mesh, Vec<Proxy>) {
         draft = draft.with(move |setup| setup.link(client, &link));
         lines.push(proxy);
     }
-    (draft.start().await, lines)
+    (draft, lines)
 }
 
 /// Waits until a node has written down that its run ended.
-async fn receipt(mesh: &Mesh, round: landfall_proto::id::RoundId, name: &str) {
+pub(super) async fn receipt(mesh: &Mesh, round: landfall_proto::id::RoundId, name: &str) {
     let run = run_of(round, name, TaskKind::Backup);
     let path = mesh.cluster.state(name).join(format!("runs/{run}/receipt.json"));
     until_true(&format!("{name} ends its run by itself"), seconds(60), || path.is_file()).await;
@@ -217,7 +223,7 @@ async fn storm(weather: Weather) {
 }
 
 async fn consumers(mesh: &mut Mesh) -> usize {
-    mesh.cluster.bus.permit_administrator(&mesh.cluster.place);
+    mesh.cluster.bus.permit_administrator();
     let administrator = raw(mesh, "administrator").await;
     let context = async_nats::jetstream::new(administrator.client.clone());
     until("the bus tells the readers of the log", seconds(20), async || {

@@ -9,12 +9,14 @@ use landfall_proto::envelope::{Envelope, Identity};
 use landfall_proto::id::{CommandId, Incarnation};
 use landfall_proto::report::TaskKind;
 use landfall_proto::subject::{Role, Subject, Topic};
+use landfall_proto::view::RunState;
 
+use super::links::receipt;
 use super::stores::raw;
 use crate::live::bus::{cluster, node, routine, run_of};
 use crate::live::cluster::HOLDER;
 use crate::live::raw::Raw;
-use crate::live::wait::{seconds, until, until_true};
+use crate::live::wait::{seconds, until};
 use crate::live::{Fact, fresh_id, now};
 use crate::weather::case::{Case, Weather};
 use crate::weather::judge::close;
@@ -35,6 +37,11 @@ pub(super) fn cases() -> Vec<Case> {
             "permission-revoked",
             "A node's key is taken out of the bus's permissions while its run ends.",
             |weather| Box::pin(revoked(weather)),
+        ),
+        Case::new(
+            "publish-right-lost",
+            "A node hears everything and may say nothing while its run ends, and gets its right back.",
+            |weather| Box::pin(muted(weather)),
         ),
         Case::new(
             "forged-fact",
@@ -63,16 +70,37 @@ async fn revoked(weather: Weather) {
     mesh.hold();
     let round = mesh.open(TASK).await;
     mesh.begun(round).await;
-    let user = mesh.cluster.bus.revoke(&mesh.cluster.place, "a");
+    let user = mesh.cluster.bus.revoke("a");
     mesh.fault(&format!("the bus no longer knows the key of a, for {REVOKED:?}"));
     mesh.release();
+    receipt(&mesh, round, "a").await;
     let run = run_of(round, "a", TaskKind::Backup);
-    let receipt = mesh.cluster.state("a").join(format!("runs/{run}/receipt.json"));
-    until_true("a ends its run without the right to speak", seconds(60), || receipt.is_file()).await;
     tokio::time::sleep(REVOKED).await;
     assert!(mesh.cluster.operator.log().reports(run).is_empty(), "expected no word of a while it may not speak");
-    mesh.cluster.bus.permit(&mesh.cluster.place, user);
+    mesh.cluster.bus.permit(user);
     mesh.verdict(round, seconds(90)).await;
+    close(mesh).await;
+}
+
+async fn muted(weather: Weather) {
+    let mut mesh = weather.mesh(&["a", "b"]).start().await;
+    mesh.complaints_allowed = true;
+    for _ in 0..mesh.weather.rounds {
+        mesh.hold();
+        let round = mesh.open(TASK).await;
+        mesh.begun(round).await;
+        mesh.cluster.bus.mute("a");
+        mesh.fault(&format!("the bus takes no word of a, for {REVOKED:?}"));
+        mesh.release();
+        receipt(&mesh, round, "a").await;
+        tokio::time::sleep(REVOKED).await;
+        let run = run_of(round, "a", TaskKind::Backup);
+        assert!(mesh.cluster.operator.log().reports(run).is_empty(), "expected no word of a while it may not speak");
+        let view = mesh.cluster.operator.run(round, "a").await;
+        assert_ne!(view.state, RunState::Failed, "expected that silence is no failure");
+        mesh.cluster.bus.unmute();
+        mesh.verdict(round, seconds(90)).await;
+    }
     close(mesh).await;
 }
 
@@ -101,7 +129,7 @@ async fn forged(weather: Weather) {
     })
     .await;
     let view = mesh.cluster.operator.run(first, "a").await;
-    assert_eq!(view.state, landfall_proto::view::RunState::Ok, "expected that nobody believed it: {view:?}");
+    assert_eq!(view.state, RunState::Ok, "expected that nobody believed it: {view:?}");
     let second = mesh.open(TASK).await;
     mesh.verdict(second, seconds(60)).await;
     close(mesh).await;
@@ -206,7 +234,7 @@ async fn backlog(weather: Weather) {
     let round = mesh.open(TASK).await;
     mesh.begun(round).await;
     mesh.cluster.kill_coordinator();
-    mesh.cluster.bus.permit_administrator(&mesh.cluster.place);
+    mesh.cluster.bus.permit_administrator();
     let administrator = raw(&mesh, "administrator").await;
     let context = async_nats::jetstream::new(administrator.client.clone());
     let subject =

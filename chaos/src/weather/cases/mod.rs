@@ -7,6 +7,7 @@ mod coordinators;
 mod disks;
 mod links;
 mod messages;
+mod papers;
 mod states;
 mod stores;
 mod storm;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         states::cases(),
         clocks::cases(),
         messages::cases(),
+        papers::cases(),
         storm::cases(),
     ]
     .concat()

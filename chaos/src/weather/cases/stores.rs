@@ -52,7 +52,7 @@ async fn torn(weather: Weather) {
         let bytes = tear_tail(mesh.cluster.bus.store());
         mesh.fault(&format!("the bus is killed and loses the last {bytes} bytes of its log"));
         mesh.release();
-        mesh.cluster.bus.start(&mesh.cluster.place);
+        mesh.cluster.bus.start();
         mesh.verdict(round, REFILLED_WITHIN).await;
     }
     mesh.alerts_allowed.push(HISTORY_LOST.to_owned());
@@ -74,7 +74,7 @@ async fn wiped(weather: Weather) {
         wipe(mesh.cluster.bus.store());
         mesh.fault("the bus is killed and its store is lost");
         mesh.release();
-        mesh.cluster.bus.start(&mesh.cluster.place);
+        mesh.cluster.bus.start();
         refilled(&mut mesh, round).await;
     }
     close(mesh).await;
@@ -85,7 +85,7 @@ async fn deleted(weather: Weather) {
     mesh.hold();
     let round = mesh.open(TASK).await;
     mesh.begun(round).await;
-    mesh.cluster.bus.permit_administrator(&mesh.cluster.place);
+    mesh.cluster.bus.permit_administrator();
     let administrator = raw(&mesh, "administrator").await;
     let context = async_nats::jetstream::new(administrator.client.clone());
     let deleted = context.delete_stream(stream_name(&cluster())).await;
@@ -123,7 +123,7 @@ async fn everything_lost(weather: Weather) {
         }
     }
     mesh.fault("the bus loses its store and the coordinator its ledger");
-    mesh.cluster.bus.start(&mesh.cluster.place);
+    mesh.cluster.bus.start();
     mesh.cluster.start_coordinator();
     mesh.cluster.ready().await;
     let second = mesh.open(NIGHTLY).await;

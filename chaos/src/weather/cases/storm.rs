@@ -64,7 +64,7 @@ async fn break_something(mesh: &mut Mesh) {
             mesh.fault(&format!("the bus is killed for {pause:?}"));
             mesh.cluster.bus.kill();
             tokio::time::sleep(pause).await;
-            mesh.cluster.bus.start(&mesh.cluster.place);
+            mesh.cluster.bus.start();
         }
         3 => {
             mesh.fault(&format!("the bus stands still for {pause:?}"));

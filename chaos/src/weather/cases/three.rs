@@ -51,12 +51,6 @@ fn server(mesh: &mut Mesh, number: usize) -> &mut BusServer {
     if number == 0 { &mut mesh.cluster.bus } else { &mut mesh.cluster.other_buses[number - 1] }
 }
 
-fn start_server(mesh: &mut Mesh, number: usize) {
-    let place = &mesh.cluster.place;
-    let server = if number == 0 { &mut mesh.cluster.bus } else { &mut mesh.cluster.other_buses[number - 1] };
-    server.start(place);
-}
-
 async fn leader_and_server(weather: Weather) {
     let mut mesh = mesh(weather).await;
     for _ in 0..mesh.weather.rounds {
@@ -74,7 +68,7 @@ async fn leader_and_server(weather: Weather) {
         mesh.fault(&format!("bus server {} of three is killed", number + 1));
         mesh.release();
         mesh.verdict(round, VERDICT_WITHIN).await;
-        start_server(&mut mesh, number);
+        server(&mut mesh, number).start();
         mesh.cluster.start_coordinator_named(&first);
     }
     close(mesh).await;
@@ -96,7 +90,7 @@ async fn one_store(weather: Weather, what: &'static str) {
     }
     mesh.fault(&format!("bus server {} of three is killed and its store is {what}", number + 1));
     mesh.release();
-    start_server(&mut mesh, number);
+    server(&mut mesh, number).start();
     mesh.verdict(round, VERDICT_WITHIN).await;
     let second = mesh.open(TASK).await;
     mesh.verdict(second, VERDICT_WITHIN).await;
@@ -114,7 +108,7 @@ async fn rolling(weather: Weather) {
         server(&mut mesh, number).kill();
         mesh.fault(&format!("bus server {} of three is restarted", number + 1));
         mesh.pause(Duration::from_millis(500), seconds(2)).await;
-        start_server(&mut mesh, number);
+        server(&mut mesh, number).start();
         // The next one goes when this one has had time to take its place again, as a person would do it.
         tokio::time::sleep(seconds(6)).await;
     }
