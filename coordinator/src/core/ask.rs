@@ -17,7 +17,7 @@ use super::run::Run;
 use super::step::{Effect, Step, Ticket};
 
 /// Requests that wait for decisions on their way.
-const ASKS_MAX: usize = 1000;
+pub(super) const ASKS_MAX: usize = 1000;
 
 /// What a request leads to: decisions, and the reply once they stand; without decisions the reply is given at once.
 type Answered = (Vec<CoordinatorFact>, Reply);

@@ -12,13 +12,16 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use super::event::{Client, Event, Frame, Letter, Parcel, Receipt, Word};
 use super::{Question, World};
 use crate::bus::{Look, Told};
-use crate::coordinator::{Coordinator, Out, Power};
+use crate::coordinator::{Asked, Coordinator, Out, Power};
 
 /// A coordinator waits so long for the answer to a command.
 const ANSWER_WITHIN: Duration = Duration::from_ms(2500);
 
 /// A sink that fails is tried so often before the notice is given up.
 const SINK_ATTEMPTS: u32 = 4;
+
+/// A ledger without room is looked at again after this, as in the real process.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
 
 /// Messages of the log in one piece.
 const BATCH_MAX: usize = 1024;
@@ -37,6 +40,10 @@ impl World {
 
     pub(super) fn boot_seat(&mut self, seat: usize) {
         if self.seats[seat].coordinator.is_up() {
+            return;
+        }
+        if self.seats[seat].coordinator.ledger.is_full {
+            self.queue.put(after(self.now, ROOM_AGAIN), Event::CoordinatorBoots(seat));
             return;
         }
         if !self.bus.is_up() {
@@ -129,10 +136,16 @@ impl World {
                     self.again(seat, "its state differs from the leader's");
                     return;
                 }
+                Out::LedgerFull => {
+                    self.hits.hit("ledger-full");
+                    self.again(seat, "its ledger has no room");
+                    return;
+                }
                 Out::Died(boundary, power) => {
                     self.sprung(seat, boundary, power);
                     return;
                 }
+                Out::Hit(name) => self.hits.hit(name),
                 Out::Note(line) => {
                     let holder = self.seats[seat].coordinator.holder.clone();
                     self.note(|| format!("{holder}: {line}"));
@@ -177,6 +190,7 @@ impl World {
         }
         self.queue.put(after(self.now, BEACON_INTERVAL), Event::CoordinatorBeats { seat, life });
         self.look(seat);
+        self.seats[seat].coordinator.measure();
         self.with(seat, Coordinator::beat);
         self.read_soon(seat);
     }
@@ -191,9 +205,10 @@ impl World {
         if look == Look::Unknown {
             self.hits.hit("bus-hard-full");
         }
-        let asked_at = self.seats[seat].coordinator.clock(self.now);
-        let (life, at) = (self.seats[seat].life, self.arrival(client));
-        self.queue.put(at, Event::CoordinatorSees { seat, life, asked_at, look });
+        if let Some(asked) = self.seats[seat].coordinator.asks(self.now) {
+            let (life, at) = (self.seats[seat].life, self.arrival(client));
+            self.queue.put(at, Event::CoordinatorSees { seat, life, asked, look });
+        }
         if self.seats[seat].coordinator.wants_consumer() {
             let after = self.seats[seat].coordinator.process.as_ref().map_or(0, |process| process.reader.after);
             let standing = self.bus.log().and_then(|log| log.at(after));
@@ -201,9 +216,9 @@ impl World {
         }
     }
 
-    pub(super) fn seat_sees(&mut self, seat: usize, life: u64, asked_at: Timestamp, look: Look) {
+    pub(super) fn seat_sees(&mut self, seat: usize, life: u64, asked: Asked, look: Look) {
         if self.seats[seat].life == life {
-            self.with(seat, |coordinator, now, out| coordinator.saw(now, asked_at, look, out));
+            self.with(seat, |coordinator, now, out| coordinator.saw(now, asked, look, out));
             self.read_soon(seat);
         }
     }
@@ -223,7 +238,7 @@ impl World {
             *index != seat && coordinator.is_up() && peer.link.is_whole() && !coordinator.ledger.on_disk_is_empty()
         });
         let Some(records) = peer.map(|(_, peer)| peer.coordinator.ledger.on_disk().clone()) else { return };
-        self.seats[seat].coordinator.ledger.replace(records);
+        self.seats[seat].coordinator.take_over(records);
         self.hits.hit("ledger-filled-from-peer");
         let holder = self.seats[seat].coordinator.holder.clone();
         self.note(|| format!("{holder} begins with a peer's snapshot"));
@@ -237,7 +252,7 @@ impl World {
         });
         if let Some(found) = found.filter(|_| is_reached) {
             let records = self.seats[found].coordinator.ledger.on_disk().clone();
-            self.seats[seat].coordinator.ledger.replace(records);
+            self.seats[seat].coordinator.take_over(records);
         }
     }
 

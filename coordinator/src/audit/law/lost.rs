@@ -78,7 +78,7 @@ fn too_early(node: &NodeId, deleted: &Deleted) -> Option<Violation> {
     } else if deleted.age < KEPT_AT_LEAST {
         format!("when it was {} old", deleted.age)
     } else if deleted.is_durable_elsewhere == Some(false) {
-        "while no coordinator's ledger held it".to_owned()
+        "before any coordinator's ledger had held it for good".to_owned()
     } else {
         return None;
     };

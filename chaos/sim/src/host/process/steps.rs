@@ -109,6 +109,9 @@ impl Host {
             }
             return;
         };
+        if seqs.end - seqs.start < step.facts.len() as u64 {
+            self.record.hit("outbox-at-cap", out);
+        }
         self.record.wrote(self.disk.facts_from(seqs.start, usize::MAX), now);
         for fact in &step.facts {
             self.oracle.hear(fact, step.clock, &mut self.record.trace.due);
