@@ -135,6 +135,7 @@ impl Shell {
             nudge: Nudge::new(),
             inputs: Inputs(inputs),
             waiting,
+            held: super::room::HeldBack::new(),
             news,
             standing,
             tickets: std::collections::BTreeMap::new(),

@@ -16,6 +16,7 @@ pub mod process;
 pub mod receipt;
 pub(crate) mod redact;
 mod reserve;
+mod room;
 mod running;
 mod sealed;
 pub mod shell;

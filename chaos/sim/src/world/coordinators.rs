@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use landfall::core::step::{Delivery, Notice};
+use landfall::core::step::Delivery;
 use landfall_proto::command::Answer;
 use landfall_proto::id::{Holder, Incarnation};
 use landfall_proto::live::BEACON_INTERVAL;
@@ -17,9 +17,6 @@ use crate::coordinator::{Asked, Coordinator, Out, Power};
 /// A coordinator waits so long for the answer to a command.
 const ANSWER_WITHIN: Duration = Duration::from_ms(2500);
 
-/// A sink that fails is tried so often before the notice is given up.
-const SINK_ATTEMPTS: u32 = 4;
-
 /// A ledger without room is looked at again after this, as in the real process.
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
 
@@ -28,7 +25,7 @@ const BATCH_MAX: usize = 1024;
 
 impl World {
     /// Lets a coordinator do one thing, unless it stands still, and does what follows.
-    fn with(&mut self, seat: usize, act: impl FnOnce(&mut Coordinator, Timestamp, &mut Vec<Out>)) {
+    pub(super) fn with(&mut self, seat: usize, act: impl FnOnce(&mut Coordinator, Timestamp, &mut Vec<Out>)) {
         let mut out = Vec::new();
         let now = self.now;
         if !self.seats[seat].coordinator.is_up() {
@@ -354,41 +351,6 @@ impl World {
     pub(super) fn seat_delivered(&mut self, seat: usize, life: u64, delivery: Delivery) {
         if self.seats[seat].life == life {
             self.with(seat, |coordinator, now, out| coordinator.delivered(now, delivery, out));
-        }
-    }
-
-    /// People's sinks: slow now and then, and given up after a few attempts where they fail.
-    fn notify(&mut self, seat: usize, notice: &Notice) {
-        let (life, id, resolved) = (self.seats[seat].life, notice.alert.id, notice.resolved.is_some());
-        let key = notice.alert.key.0.clone();
-        self.note(|| format!("people are told: {key}{}", if resolved { " is over" } else { "" }));
-        for sink in notice.sinks.clone() {
-            let has_failed = self.sinks_fail;
-            let (attempts, at) = if has_failed {
-                self.hits.hit("sink-failed");
-                (SINK_ATTEMPTS, self.soon(5000, 20_000))
-            } else {
-                (1, self.soon(5, 800))
-            };
-            let error = has_failed.then(|| "the sink does not answer".to_owned());
-            let delivery = Delivery { id, resolved, sink, attempts, error, at };
-            self.queue.put(at, Event::Delivered { seat, life, delivery });
-        }
-    }
-
-    pub(super) fn seat_asked(
-        &mut self,
-        ticket: landfall::core::step::Ticket,
-        request: &landfall_proto::control::Request,
-    ) {
-        for seat in 0..self.seats.len() {
-            let place = &self.seats[seat];
-            if place.link.is_whole() && self.bus.is_up() && !place.coordinator.is_paused {
-                let request = request.clone();
-                self.with(seat, |coordinator, now, out| {
-                    coordinator.asked(now, ticket, request, out);
-                });
-            }
         }
     }
 }
