@@ -87,12 +87,14 @@ pub enum Refused {
     /// Not now; ask again. The node is paused or its own limit is full.
     Busy,
     Malformed,
+    /// Not now: the disk on which the agent writes down what it begins is full.
+    NoSpace,
 }
 
 impl Refused {
     /// Whether the same command may succeed later.
     pub const fn is_temporary(self) -> bool {
-        matches!(self, Self::Busy | Self::Expired)
+        matches!(self, Self::Busy | Self::Expired | Self::NoSpace)
     }
 
     /// The reason a run ends with when it is refused for good.
@@ -100,6 +102,7 @@ impl Refused {
         match self {
             Self::NoPlan => Reason::NoPlan,
             Self::Busy => Reason::Busy,
+            Self::NoSpace => Reason::NoSpace,
             Self::Signature
             | Self::WrongAudience
             | Self::Expired

@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod codec;
 pub mod command;
 pub mod control;
+pub mod doubt;
 pub mod envelope;
 pub mod fact;
 pub mod file;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{NodeId, RepositoryId};
+use crate::id::{NodeId, RepositoryId, RunId};
 use crate::report::TaskKind;
 
 /// A semaphore's name. The order of the variants is the order in which permits are taken.
@@ -110,6 +110,10 @@ pub enum WaitReason {
     NodeBusy { node: NodeId },
     /// Two machines speak in the node's name, or its journal was set back: nothing is sent to it until that is settled.
     NodeQuarantined { node: NodeId },
+    /// The node has no room to write down what it begins.
+    NodeFull { node: NodeId },
+    /// An earlier run of the same routine is still under way there.
+    EarlierRun { run: RunId },
     /// It is next; the command is on its way.
     Turn,
 }
@@ -125,6 +129,11 @@ impl fmt::Display for WaitReason {
             Self::NodeOffline { node } => write!(formatter, "node {node} is offline"),
             Self::NodeBusy { node } => write!(formatter, "node {node} asked to wait"),
             Self::NodeQuarantined { node } => write!(formatter, "node {node} is quarantined"),
+            Self::NodeFull { node } => write!(formatter, "the disk of node {node}'s agent is full"),
+            Self::EarlierRun { run } => {
+                let short: String = run.to_string().chars().take(8).collect();
+                write!(formatter, "the earlier run {short} is still under way")
+            }
             Self::Turn => formatter.write_str("its turn is next"),
         }
     }

@@ -50,7 +50,7 @@ reasons! {
         "Put the repository's right password into the target's secret; a retry cannot help before that.";
     NoRepository = "no_repository", "There is no repository at the destination.",
         "Correct the target's location, mount it, or set `create = true` to make a repository there.";
-    NoSpace = "no_space", "The destination or the staging area has too little free space.",
+    NoSpace = "no_space", "The destination, the staging area or the node's own disk has too little free space.",
         "Free space there or give it more; then retry the run.";
     Network = "network", "The destination could not be reached.",
         "Check the connection and the destination's service; the run is retried by itself a few times.";

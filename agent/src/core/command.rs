@@ -12,6 +12,18 @@ use super::memory::Change;
 use super::start::{begin, was_missed};
 use super::step::{Agent, Ask, Effect, Step, Ticket, WitnessTask};
 
+/// Witness commands that are remembered, so that one that comes again is not carried out again. A leader repeats one within
+/// seconds, and has a handful of them under way.
+const LOOKED_MAX: usize = 256;
+
+/// The answer where nothing can be written down, and so nothing begun: a refusal needs no record.
+pub fn without_room(agent: &Agent, now: Timestamp, command: &Command) -> Answer {
+    let no_room =
+        || (Refused::NoSpace, "the disk of the agent's state is full; nothing is begun until there is room".to_owned());
+    let (reason, message) = objection(agent, now, command).unwrap_or_else(no_room);
+    Answer::Refused { reason, message }
+}
+
 /// Obeys or refuses a command whose signature fits.
 pub(super) fn obey(agent: &mut Agent, now: Timestamp, ticket: Ticket, command: Command, out: &mut Step) {
     if let Some((reason, message)) = objection(agent, now, &command) {
@@ -30,6 +42,9 @@ pub(super) fn obey(agent: &mut Agent, now: Timestamp, ticket: Ticket, command: C
             start(agent, now, ticket, wish, out);
         }
         Action::Cancel { run } => cancel(agent, ticket, run, out),
+        Action::Witness { .. } if agent.looked.contains(&command.id) => {
+            out.effects.push(Effect::Answer(ticket, Answer::Accepted));
+        }
         Action::Witness { round, repository, runs } => {
             let Some(entry) = agent.catalog.witness_of(&repository, &agent.memory.repositories).cloned() else {
                 return refuse(
@@ -39,6 +54,10 @@ pub(super) fn obey(agent: &mut Agent, now: Timestamp, ticket: Ticket, command: C
                     out,
                 );
             };
+            agent.looked.push_back(command.id);
+            if agent.looked.len() > LOOKED_MAX {
+                agent.looked.pop_front();
+            }
             out.effects.push(Effect::Answer(ticket, Answer::Accepted));
             out.effects.push(Effect::Witness(Box::new(WitnessTask {
                 command: command.id,

@@ -46,6 +46,12 @@ pub struct RoutineMemory {
 pub struct Span {
     pub first: Timestamp,
     pub last: Timestamp,
+    /// What this node's clock showed when they were told: one that shows an earlier time since was wrong then.
+    #[serde(default)]
+    pub told_at: Option<Timestamp>,
+    /// It was: what was told is not told again, but it binds nobody.
+    #[serde(default)]
+    pub is_taken_back: bool,
 }
 
 /// Figures of one good backup.

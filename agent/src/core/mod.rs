@@ -14,6 +14,7 @@ mod step;
 mod upkeep;
 
 pub use catalog::{Catalog, CatalogEntry};
+pub use command::without_room;
 pub use epoch::Fence;
 pub use limits::{PauseRules, pause_reason};
 pub use memory::{Change, FollowUp, Memory, RepositoryMemory, RoutineMemory, Sample, Span};

@@ -67,7 +67,7 @@ pub struct TurnAsk<'a> {
 const FIRST_BEACON_WITHIN: Duration = Duration::from_ms(10 * BEACON_INTERVAL.as_ms());
 
 /// A beacon heard later than the clock says was heard before the clock was set back.
-const CLOCK_SLACK: Duration = Duration::from_secs(5);
+pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(5);
 
 /// The latest slot in `considered < slot <= now`, with the slots between.
 pub fn due(calendar: &Calendar, zone: &TimeZone, considered: Timestamp, now: Timestamp) -> Option<Due> {

@@ -11,7 +11,7 @@ use super::catalog::CatalogEntry;
 use super::limits::has_room;
 use super::memory::{Change, Span};
 use super::runs::{Ended, Record};
-use super::schedule::{Missed, Turn, TurnAsk, due, turn, without};
+use super::schedule::{CLOCK_SLACK, Missed, Turn, TurnAsk, due, turn, without};
 use super::step::{Agent, Alarm, Effect, Live, Start, Step};
 
 /// A slot that has come and is not decided.
@@ -196,6 +196,7 @@ fn about_slot(agent: &Agent, entry: &CatalogEntry, slot: Timestamp) -> RunAbout 
 fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut Step) {
     let Some(entry) = agent.catalog.plans.get(routine).cloned() else { return };
     let Some(schedule) = entry.plan.schedule.clone() else { return };
+    take_back(agent, now, routine, out);
     let Some(mut considered) =
         agent.routine(routine).considered.filter(|considered| *considered <= after(now, CLOCK_JUMP))
     else {
@@ -211,7 +212,7 @@ fn consider(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut 
     }
     if let Some(due) = due(&schedule.calendar, &entry.zone, considered, now) {
         if let Some(missed) = due.missed {
-            miss(agent, &entry, missed, out);
+            miss(agent, now, &entry, missed, out);
         }
         decide(agent, now, &entry, due.slot, schedule.catch_up, out);
     }
@@ -231,10 +232,23 @@ fn give_up(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timest
     }
 }
 
+/// Takes back that slots were missed where a clock said so that was ahead and has been set right since: a run of them that the
+/// leader wants is run, and its result says more than the earlier word.
+fn take_back(agent: &mut Agent, now: Timestamp, routine: &RoutineName, out: &mut Step) {
+    let mut memory = agent.routine(routine);
+    let is_untrue = |span: &&mut Span| span.told_at.is_some_and(|told_at| told_at > after(now, CLOCK_SLACK));
+    if let Some(span) = memory.missed.as_mut().filter(|span| !span.is_taken_back).filter(is_untrue) {
+        span.is_taken_back = true;
+        agent.change(Change::Routine(routine.clone(), memory), out);
+    }
+}
+
 /// Ends a run that the leader wants started though its slot has been told as missed: the two have crossed on the way. True
 /// where it was one.
 pub(super) fn was_missed(agent: &mut Agent, now: Timestamp, about: &RunAbout, out: &mut Step) -> bool {
+    take_back(agent, now, &about.routine, out);
     let span = agent.memory.routines.get(&about.routine).and_then(|memory| memory.missed);
+    let span = span.filter(|span| !span.is_taken_back);
     let is_missed = about.task == TaskKind::Backup
         && about.slot.zip(span).is_some_and(|(slot, span)| (span.first..=span.last).contains(&slot));
     if is_missed {
@@ -272,7 +286,7 @@ fn decide(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, slot: Timesta
             agent.waiting.insert(routine.clone(), Waiting { slot, for_leader: true });
             out.wake(until);
         }
-        Turn::Pass => miss(agent, entry, Missed { first: slot, last: slot, count: 1 }, out),
+        Turn::Pass => miss(agent, now, entry, Missed { first: slot, last: slot, count: 1 }, out),
         Turn::Start if overlaps(agent, routine) => {
             settle(agent, routine, slot, out);
             let message = "The previous backup of this plan is still under way.".to_owned();
@@ -293,14 +307,19 @@ fn overlaps(agent: &Agent, routine: &RoutineName) -> bool {
     agent.live.values().any(|live| live.about.routine == *routine && live.about.task == TaskKind::Backup)
 }
 
-fn miss(agent: &mut Agent, entry: &CatalogEntry, missed: Missed, out: &mut Step) {
+fn miss(agent: &mut Agent, now: Timestamp, entry: &CatalogEntry, missed: Missed, out: &mut Step) {
     let (routine, Missed { first, last, .. }) = (&entry.plan.name, missed);
     let records = agent.memory.journal.iter().map(|(_, record)| &record.about);
     let runs = records.filter(|about| about.routine == *routine && about.task == TaskKind::Backup);
     let mut known: BTreeSet<(Timestamp, Timestamp)> =
         runs.filter_map(|about| about.slot).map(|slot| (slot, slot)).collect();
     let mut memory = agent.routine(routine);
-    known.extend(memory.missed.replace(Span { first, last }).map(|told| (told.first, told.last)));
+    known.extend(
+        memory
+            .missed
+            .replace(Span { first, last, told_at: Some(now), is_taken_back: false })
+            .map(|told| (told.first, told.last)),
+    );
     agent.change(Change::Routine(routine.clone(), memory), out);
     settle(agent, routine, last, out);
     let calendar = entry.plan.schedule.as_ref().map(|schedule| &schedule.calendar);

@@ -1,6 +1,6 @@
 //! The only door to the agent's core: one input in, what to write down and what to do out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use landfall_proto::command::{Answer, Command};
 use landfall_proto::envelope::Epoch;
@@ -201,6 +201,8 @@ pub struct Agent {
     pub(super) begun: BTreeSet<RoutineName>,
     pub(super) pause: Option<String>,
     pub(super) is_draining: bool,
+    /// The last repositories that this process was asked to look at, oldest first.
+    pub(super) looked: VecDeque<CommandId>,
     announced: Option<PlansAnnounced>,
     announced_at: Option<Timestamp>,
     /// Whether something an announcement is made of has changed since the last look: hashing every plan at each input would
@@ -223,6 +225,7 @@ impl Agent {
             begun: BTreeSet::new(),
             pause: None,
             is_draining: false,
+            looked: VecDeque::new(),
             announced: None,
             announced_at: None,
             may_announce: true,

@@ -350,6 +350,69 @@ fn a_turn_that_crosses_the_word_that_its_slot_was_missed_starts_nothing() {
 }
 
 #[test]
+fn a_slot_that_a_fast_clock_told_as_missed_is_run_when_the_leader_gives_its_turn() {
+    let plans = [plan_text("db", "*:00", "catch_up = false\n")];
+    let mut world = World::new("2026-11-20T01:10:00Z", true, &plans);
+    led(&mut world, "2026-11-20T01:20:00Z");
+    // The clock jumps four hours ahead, and back again.
+    world.go_to("2026-11-20T05:20:00Z");
+    assert!(!world.missed().is_empty(), "what the clock says has passed is told as missed");
+    world.now = at("2026-11-20T02:00:05Z");
+    let start = world.start_of("db", "2026-11-20T02:00:00Z");
+    let begun = world.starts().len();
+    assert_eq!(world.command(1, "alpha", start), Answer::Accepted);
+    assert_eq!(world.starts().len(), begun + 1);
+}
+
+#[test]
+fn a_repeated_question_about_a_repository_is_looked_into_once() {
+    let mut world = World::new("2026-11-20T01:10:00Z", true, &[plan_text("db", "02:00", "")]);
+    let repository = "abcd".parse().unwrap();
+    let location = world.agent.catalog.plans.values().next().unwrap().target.location.clone();
+    let target = world.agent.catalog.plans.values().next().unwrap().target.name.clone();
+    let known = crate::core::RepositoryMemory { location, id: repository };
+    let repository = known.id.clone();
+    world.input(Input::Probed { target, repository: known });
+    let round = RoundId(Uuid::from_u128(7));
+    let command = |id| Command {
+        id: CommandId(Uuid::from_u128(id)),
+        audience: "a".parse().unwrap(),
+        holder: "alpha".parse().unwrap(),
+        epoch: Epoch { era: 0, term: 1 },
+        issued_at: at("2026-11-20T01:10:00Z"),
+        not_after: at("2026-11-20T01:20:00Z"),
+        action: Action::Witness { round, repository: repository.clone(), runs: Vec::new() },
+    };
+    let mut looks = |id| {
+        let step = world.input(Input::Told(Ticket(99), Box::new(command(id))));
+        assert!(step.effects.contains(&Effect::Answer(Ticket(99), Answer::Accepted)), "{:?}", step.effects);
+        step.effects.iter().filter(|effect| matches!(effect, Effect::Witness(_))).count()
+    };
+    assert_eq!((looks(1), looks(1), looks(2), looks(1)), (1, 0, 1, 0));
+}
+
+#[test]
+fn without_room_to_write_a_command_is_refused_and_nothing_is_begun() {
+    let world = World::new("2026-11-20T01:59:50Z", true, &[plan_text("db", "02:00", "")]);
+    let command = |not_after: &str| Command {
+        id: CommandId(Uuid::from_u128(1)),
+        audience: "a".parse().unwrap(),
+        holder: "alpha".parse().unwrap(),
+        epoch: Epoch { era: 0, term: 1 },
+        issued_at: world.now,
+        not_after: at(not_after),
+        action: world.start_of("db", "2026-11-20T02:00:00Z"),
+    };
+    let refused = |not_after| match super::without_room(&world.agent, world.now, &command(not_after)) {
+        Answer::Refused { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused("2026-11-20T02:00:20Z"), Refused::NoSpace);
+    assert!(Refused::NoSpace.is_temporary(), "there may be room again while the round goes on");
+    assert_eq!(refused("2026-11-20T01:00:00Z"), Refused::Expired, "what is not for it is refused for that");
+}
+
+#[test]
 fn the_leaders_command_and_the_own_slot_are_one_run() {
     let mut world = World::new("2026-11-20T01:59:50Z", true, &[plan_text("db", "02:00", "")]);
     world.beacon();

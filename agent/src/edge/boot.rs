@@ -136,6 +136,7 @@ impl Shell {
             nudge: Nudge::new(),
             inputs: Inputs(inputs),
             waiting,
+            held: super::room::HeldBack::new(),
             news,
             standing,
             tickets: std::collections::BTreeMap::new(),

@@ -17,6 +17,7 @@ pub mod process;
 pub mod receipt;
 pub(crate) mod redact;
 mod reserve;
+mod room;
 mod running;
 pub(crate) mod sealed;
 pub mod shell;

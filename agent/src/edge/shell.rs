@@ -24,10 +24,13 @@ use super::news::News;
 use super::outbox::Nudge;
 use super::receipt::{Runs, Trace};
 use super::reserve::Reserve;
+use super::room::HeldBack;
 use super::spool::{Spool, SpoolError};
 use super::{clock, vitals};
 use crate::config::Config;
-use crate::core::{Agent, Ask, Change, Effect, Held, Input, Inspections, Step, SyncMeans, Ticket, step, sync_means};
+use crate::core::{
+    Agent, Ask, Change, Effect, Held, Input, Inspections, Step, SyncMeans, Ticket, step, sync_means, without_room,
+};
 use crate::runner::Engine;
 
 /// Inputs that wait; whoever sends more waits too, or drops what repeats anyway.
@@ -84,6 +87,7 @@ pub struct Shell {
     pub(super) nudge: Nudge,
     pub(super) inputs: Inputs,
     pub(super) waiting: mpsc::Receiver<Wake>,
+    pub(super) held: HeldBack,
     pub(super) news: broadcast::Sender<News>,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<Answer>>,
@@ -111,6 +115,10 @@ impl Shell {
         tokio::pin!(shutdown);
         let mut drain_until: Option<Instant> = None;
         loop {
+            if let Some(wake) = self.held.pop_front() {
+                self.take(wake).await;
+                continue;
+            }
             if self.is_done(drain_until.is_some()) {
                 break;
             }
@@ -170,7 +178,7 @@ impl Shell {
                 () = sleep_until(until) => {}
             }
         }
-        while let Ok(wake) = self.waiting.try_recv() {
+        while let Some(wake) = self.held.pop_front().or_else(|| self.waiting.try_recv().ok()) {
             self.take(wake).await;
         }
         self.work.shutdown().await;
@@ -268,18 +276,41 @@ impl Shell {
         self.input(Input::Began(AgentStarted { version, cause, host, labels })).await;
     }
 
-    /// One step of the core. Nothing is done before it is written down, however long that takes.
+    /// One step of the core. Nothing is done before it is written down, however long that takes; only a command is refused
+    /// where it cannot be, and then the core is as it was before.
     pub(super) async fn input(&mut self, input: Input) {
         let now = clock::now();
+        let mut told = match &input {
+            Input::Told(ticket, command) => Some((*ticket, command.clone(), self.agent.clone())),
+            Input::Began(_)
+            | Input::Asked(..)
+            | Input::Heard(_)
+            | Input::Synced(_)
+            | Input::Reported { .. }
+            | Input::Found(_)
+            | Input::Planned(_)
+            | Input::Probed { .. }
+            | Input::Saw(_)
+            | Input::Felt(_)
+            | Input::Draining
+            | Input::Woke => None,
+        };
         let Step { changes, facts, effects, wake_at } = step(&mut self.agent, now, input);
         self.wake_at = wake_at;
         if !changes.is_empty() || !facts.is_empty() {
             while let Err(error) = tokio::task::block_in_place(|| self.write_down(&changes, &facts, now)) {
                 tracing::error!("the journal cannot be written; nothing more is begun until it can: {}", chain(&error));
-                self.reserve.release();
-                tokio::time::sleep(WRITE_AGAIN).await;
+                if told.is_none() {
+                    self.reserve.release();
+                    self.wait_for_room(Instant::now() + WRITE_AGAIN).await;
+                }
                 if let Err(error) = tokio::task::block_in_place(|| self.spool.reopen()) {
                     tracing::error!("the journal cannot be opened again: {}", chain(&error));
+                }
+                if let Some((ticket, command, before)) = told.take() {
+                    self.agent = before;
+                    let answer = without_room(&self.agent, now, &command);
+                    return self.answer(ticket, answer);
                 }
             }
             if !facts.is_empty() {

@@ -162,6 +162,12 @@ pub enum NodeFault {
         node: u32,
         trouble: SpoolTrouble,
     },
+    /// The node is cut off, and its outbox has room for so many facts only.
+    OutboxFull {
+        node: u32,
+        keeps: u32,
+        lasts: Duration,
+    },
     /// The process is asked to stop.
     AgentStopped {
         node: u32,
@@ -224,6 +230,11 @@ pub enum CoordinatorFault {
         coordinator: u32,
         away: Duration,
     },
+    /// The disk of the ledger has no room.
+    CoordinatorDiskFull {
+        coordinator: u32,
+        lasts: Duration,
+    },
     CoordinatorPaused {
         coordinator: u32,
         lasts: Duration,
@@ -257,6 +268,10 @@ pub enum BusFault {
         away: Duration,
     },
     LogRecreated,
+    /// A server without its copy answers for the log, until the others have chosen who leads it.
+    LogUnsure {
+        lasts: Duration,
+    },
     BusSoftFull {
         lasts: Duration,
     },

@@ -153,7 +153,7 @@ fn fault(options: &Options, dice: &mut Dice) -> Fault {
 fn node_fault(options: &Options, dice: &mut Dice) -> NodeFault {
     let node = u32::try_from(dice.below(u64::from(options.nodes))).unwrap_or(0);
     let lasts = lasts(options, dice);
-    match dice.below(20) {
+    match dice.below(21) {
         0..7 => {
             let boundary = match dice.below(8) {
                 0 | 1 => AgentBoundary::Anywhere,
@@ -173,9 +173,14 @@ fn node_fault(options: &Options, dice: &mut Dice) -> NodeFault {
         12 => NodeFault::PlanChanged { node },
         13 => NodeFault::AgentStopped { node, away: lasts },
         14 => NodeFault::NodeTired { node, lasts },
-        15..18 => {
+        15 => {
+            let lasts = Duration::from_ms(dice.between(options.slot_every.as_ms(), options.busy.as_ms()));
+            NodeFault::OutboxFull { node, keeps: u32::try_from(dice.between(0, 8)).unwrap_or(0), lasts }
+        }
+        16..19 => {
             use ToolTrouble::{Crashes, Fails, FailsOnce, Hangs, Lies, Outlives, Partial, Slow, Unread};
-            let all = [Hangs, Fails, FailsOnce, Lies, Partial, Unread, Crashes, Slow, Outlives];
+            // What a tool does that lives on shows only where its agent dies meanwhile.
+            let all = [Hangs, Fails, FailsOnce, Lies, Partial, Unread, Crashes, Slow, Outlives, Outlives];
             // Long enough for a run to begin in it.
             let lasts = Duration::from_ms(dice.between(options.slot_every.as_ms(), options.busy.as_ms()));
             NodeFault::Tool { node, trouble: *dice.pick(&all).unwrap_or(&Fails), lasts }
@@ -191,7 +196,7 @@ fn node_fault(options: &Options, dice: &mut Dice) -> NodeFault {
 fn coordinator_fault(options: &Options, dice: &mut Dice) -> CoordinatorFault {
     let coordinator = u32::try_from(dice.below(u64::from(options.coordinators))).unwrap_or(0);
     let away = lasts(options, dice);
-    match dice.below(14) {
+    match dice.below(15) {
         0 | 1 => CoordinatorFault::CoordinatorKilled { coordinator, boundary: None, power: power(dice), away },
         2..7 => {
             use Boundary::{Acted, Committed, Decided, Durable, HalfActed, Published};
@@ -203,23 +208,26 @@ fn coordinator_fault(options: &Options, dice: &mut Dice) -> CoordinatorFault {
         9 => CoordinatorFault::CoordinatorLedgerLost { coordinator, away },
         10 => CoordinatorFault::CoordinatorPaused { coordinator, lasts: away },
         11 => CoordinatorFault::LeaderPaused { lasts: away },
-        12 => CoordinatorFault::CoordinatorClock { coordinator, step_ms: step_ms(dice), lasts: away },
+        12 => CoordinatorFault::CoordinatorDiskFull { coordinator, lasts: away },
+        13 => CoordinatorFault::CoordinatorClock { coordinator, step_ms: step_ms(dice), lasts: away },
         _ => CoordinatorFault::SinksFail { lasts: away },
     }
 }
 
 fn bus_fault(options: &Options, dice: &mut Dice) -> BusFault {
     let lasts = lasts(options, dice);
-    match dice.below(11) {
+    match dice.below(12) {
         0 => BusFault::BusKilled { away: lasts },
         1 | 2 => BusFault::BusTorn { messages: u32::try_from(dice.between(1, 25)).unwrap_or(1), away: lasts },
         3 => BusFault::BusWiped { away: lasts },
         4 => BusFault::LogRecreated,
-        5 => BusFault::BusSoftFull { lasts },
-        6 => BusFault::BusHardFull { lasts },
-        7 => BusFault::BusPaused { lasts },
-        8 => BusFault::BusClock { step_ms: step_ms(dice), lasts },
-        9 => BusFault::AcksEmpty { count: u32::try_from(dice.between(1, 8)).unwrap_or(1) },
+        // Longer than the others need to choose a leader it lasts in no cluster of servers.
+        5 => BusFault::LogUnsure { lasts: Duration::from_ms(dice.between(500, 4500)) },
+        6 => BusFault::BusSoftFull { lasts },
+        7 => BusFault::BusHardFull { lasts },
+        8 => BusFault::BusPaused { lasts },
+        9 => BusFault::BusClock { step_ms: step_ms(dice), lasts },
+        10 => BusFault::AcksEmpty { count: u32::try_from(dice.between(1, 8)).unwrap_or(1) },
         _ => BusFault::IdsForgotten,
     }
 }

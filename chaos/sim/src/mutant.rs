@@ -16,6 +16,7 @@ pub const SECRET: &str = "canary-7h1s-1s-s3cr3t";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutant {
     DeleteOnConfirmation,
+    NoBarrier,
     TimeoutIsRefusal,
     RenumberResent,
     PublishBeforeWrite,
@@ -59,8 +60,9 @@ const fn about(name: &'static str, law: &'static str, what: &'static str) -> Abo
 }
 
 impl Mutant {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::DeleteOnConfirmation,
+        Self::NoBarrier,
         Self::TimeoutIsRefusal,
         Self::RenumberResent,
         Self::PublishBeforeWrite,
@@ -119,6 +121,11 @@ impl Mutant {
                 "delete-on-confirmation",
                 "no-lost-fact",
                 "An agent deletes a fact as soon as the bus confirms it.",
+            ),
+            Self::NoBarrier => about(
+                "no-barrier",
+                "no-lost-fact",
+                "A coordinator says that facts are safe before they are on its disk for good.",
             ),
             Self::TimeoutIsRefusal => about(
                 "timeout-is-refusal",

@@ -140,10 +140,11 @@ impl Round {
     fn second(&mut self) {
         self.now = after(self.now, BEACON_INTERVAL);
         let (now, look) = (self.now, self.bus.look());
-        let asked_at = self.coordinator.clock(now);
         let mut out = Vec::new();
         self.coordinator.consume(now, look, None, &mut out);
-        self.coordinator.saw(now, asked_at, look, &mut out);
+        if let Some(asked) = self.coordinator.asks(now) {
+            self.coordinator.saw(now, asked, look, &mut out);
+        }
         self.coordinator.beat(now, &mut out);
         self.follow(out);
         self.read();
@@ -249,7 +250,9 @@ impl Round {
                     | Out::EnsureLog
                     | Out::Again(_)
                     | Out::Diverged(_)
+                    | Out::LedgerFull
                     | Out::Died(..)
+                    | Out::Hit(_)
                     | Out::Note(_) => {}
                 }
             }

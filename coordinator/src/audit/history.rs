@@ -119,7 +119,7 @@ pub struct Deleted {
     pub age: Duration,
     /// The watermark that allowed it.
     pub durable_below: u64,
-    /// Whether some coordinator's ledger held the fact durably at that moment; absent where nobody knows.
+    /// Whether some coordinator's ledger had held the fact durably by that moment; absent where nobody knows.
     pub is_durable_elsewhere: Option<bool>,
 }
 

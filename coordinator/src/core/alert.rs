@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use landfall_proto::alert::{Alert, AlertKey, Severity};
-use landfall_proto::id::{NodeId, RoundId, RoutineName};
+use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::report::{Reason, TaskKind};
 use landfall_proto::time::{Duration, Timestamp, after};
 use uuid::Uuid;
@@ -25,6 +25,9 @@ use super::wish::{Wanted, Wishes, difference, fix_of};
 /// So many failed nodes of one routine make one alert instead of one each.
 pub const FAILED_TOGETHER: usize = 3;
 
+/// A failed node is told alone only after this, as long as its round goes on: others that fail with it are told with it.
+const GATHERED_WITHIN: Duration = Duration::from_ms(1500);
+
 /// Nodes that one alert names.
 const NODES_MAX: usize = 100;
 
@@ -35,24 +38,23 @@ const REPEATED_WITHIN: Duration = Duration::from_secs(86_400);
 pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: &RoutineName) -> Look {
     let Some(routine) = mesh.routines.get(name) else { return Look::default() };
     let mut wishes = Wishes::default();
-    failures(mesh, routine, &mut wishes);
+    let held = failures(mesh, routine, now, &mut wishes);
     if !routine.overdue.is_empty() {
         wishes.want(overdue(mesh, routine));
     }
     let rounds = || routine.open.iter().filter_map(|id| mesh.rounds.get(id));
     // From the deadline on the round is overdue, which says more.
     let is_late = |round: &Round| round.start_by <= now && now < round.deadline;
-    let late = rounds().find(|round| is_late(round) && round.counts.queued + round.counts.sent > 0);
-    if let Some(round) = late {
-        let key = key(AlertKind::Late, name, None);
-        // Once told it stays as it is: who has started meanwhile is seen in the queue.
-        if mesh.index.open_alerts.contains_key(&key) {
-            wishes.unknown.insert(key);
-        } else {
-            wishes.want(late_start(mesh, round, key));
-        }
+    let late = || rounds().filter(|round| is_late(round) && round.counts.queued + round.counts.sent > 0);
+    let late_key = key(AlertKind::Late, name, None);
+    // Once told it stays as it is: who has started meanwhile is seen in the queue.
+    if late().next().is_some() && mesh.index.open_alerts.contains_key(&late_key) {
+        wishes.unknown.insert(late_key);
+    } else if let Some(wanted) = late().find_map(|round| late_start(mesh, now, round, late_key.clone())) {
+        wishes.want(wanted);
     }
-    let again_at = rounds().flat_map(|round| [round.start_by, round.deadline]).filter(|at| *at > now).min();
+    let marks = rounds().flat_map(|round| [round.start_by, round.deadline]).filter(|at| *at > now);
+    let again_at = marks.chain(held).min();
     Look::decided(difference(mesh, policy, now, &Matter::RoutineAlerts(name.clone()), wishes), again_at)
 }
 
@@ -137,16 +139,20 @@ pub(super) fn undelivered<'a>(mesh: &'a Mesh, policy: &'a Policy) -> impl Iterat
     records.filter_map(move |record| notice(mesh, policy, record.alert.id))
 }
 
-/// Single alerts for few failed nodes, one for many. Damaged data is always told by itself.
-fn failures(mesh: &Mesh, routine: &Routine, wishes: &mut Wishes) {
+/// Single alerts for few failed nodes, one for many. Damaged data is always told by itself. Returns when to look again at what
+/// is held back for the others.
+fn failures(mesh: &Mesh, routine: &Routine, now: Timestamp, wishes: &mut Wishes) -> Option<Timestamp> {
     let together = key(AlertKind::Diverged, &routine.name, None);
     let is_open = mesh.index.open_alerts.contains_key(&together);
     let many = routine.failing.len() >= FAILED_TOGETHER || is_open;
-    let mut plain = Vec::new();
+    let (mut plain, mut held) = (Vec::new(), None);
     for node in &routine.failing {
         let Some((task, trouble)) = trouble_of(mesh, node, &routine.name) else { continue };
         let is_damage = trouble.reason == Reason::Integrity;
-        if is_damage || !many {
+        let until = held_until(mesh, routine, node, trouble).filter(|until| *until > now && !is_damage && !many);
+        if let Some(until) = until {
+            held = Some(held.map_or(until, |at: Timestamp| at.min(until)));
+        } else if is_damage || !many {
             wishes.want(failed(mesh, routine, node, task, trouble));
         }
         if !is_damage {
@@ -157,7 +163,7 @@ fn failures(mesh: &Mesh, routine: &Routine, wishes: &mut Wishes) {
     if (is_open && !plain.is_empty()) || plain.len() >= FAILED_TOGETHER {
         if is_open {
             wishes.unknown.insert(together);
-            return;
+            return None;
         }
         let cause = plain.iter().map(|(_, trouble)| trouble.run.0).max().unwrap_or_default();
         let names: Vec<String> = plain.iter().map(|(node, trouble)| format!("{node} ({})", trouble.reason)).collect();
@@ -181,6 +187,15 @@ fn failures(mesh: &Mesh, routine: &Routine, wishes: &mut Wishes) {
             }
         }
     }
+    held
+}
+
+/// Until when a failed node is not told alone; `None` where it has been told, or no other can fail with it any more.
+fn held_until(mesh: &Mesh, routine: &Routine, node: &NodeId, trouble: &LastRun) -> Option<Timestamp> {
+    let round = mesh.rounds.get(&trouble.round).filter(|round| round.verdict.is_none())?;
+    let is_told = mesh.index.open_alerts.contains_key(&key(AlertKind::Failed, &routine.name, Some(node)));
+    let since = mesh.process.failing_since.get(&(routine.name.clone(), node.clone()))?;
+    (round.counts.ended < round.expected && !is_told).then(|| after(*since, GATHERED_WITHIN))
 }
 
 /// The worst trouble of a node with a routine, whichever task it came from.
@@ -232,14 +247,15 @@ fn overdue(mesh: &Mesh, routine: &Routine) -> Wanted {
     }
 }
 
-fn late_start(mesh: &Mesh, round: &Round, key: AlertKey) -> Wanted {
+/// Nodes that are heard and have not started. A node that is not heard has another trouble, which is told as such.
+fn late_start(mesh: &Mesh, now: Timestamp, round: &Round, key: AlertKey) -> Option<Wanted> {
     let runs = round.runs.iter().filter_map(|id| mesh.runs.get(id)).filter(|run| run.expected);
-    let waiting = runs.filter(|run| matches!(run.stage, Stage::Queued | Stage::Sent));
+    let waiting = runs.filter(|run| matches!(run.stage, Stage::Queued | Stage::Sent) && mesh.is_online(&run.node, now));
     let mut nodes: Vec<NodeId> = waiting.map(|run| run.node.clone()).collect();
     nodes.sort();
     let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     nodes.truncate(NODES_MAX);
-    Wanted {
+    (!nodes.is_empty()).then(|| Wanted {
         kind: AlertKind::Late,
         key,
         severity: Severity::Info,
@@ -251,7 +267,7 @@ fn late_start(mesh: &Mesh, round: &Round, key: AlertKey) -> Wanted {
         last_good_at: None,
         fix: "The queue says what each of them waits for.".to_owned(),
         cause: round.id.0,
-    }
+    })
 }
 
 /// Silence is told after a while, and only to say that nothing is known. Returns when to look again.
@@ -272,6 +288,10 @@ fn silence(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId, wishes: &m
         wishes.unknown.insert(key);
         return at;
     }
+    if let Some(until) = judged_by(mesh, policy, now, id) {
+        wishes.unknown.insert(key);
+        return until.max(after(now, Duration::from_secs(1)));
+    }
     let cause = Uuid::new_v5(&Uuid::nil(), format!("{id}/{last}").as_bytes());
     wishes.want(Wanted {
         kind: AlertKind::NodeSilent,
@@ -287,6 +307,23 @@ fn silence(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId, wishes: &m
         cause,
     });
     after(now, policy.silent_alert_after)
+}
+
+/// When to look again at a silent node of which a verdict tells already, or tells within the time that silence may last anyway:
+/// "overdue" says more, and one trouble is told once. Silence that was told before stays told.
+fn judged_by(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId) -> Option<Timestamp> {
+    let soon = after(now, policy.silent_alert_after);
+    let routines = || mesh.nodes.get(id).into_iter().flat_map(|node| node.routines.keys());
+    let routines = || routines().filter_map(|name| mesh.routines.get(name));
+    if routines().any(|routine| routine.overdue.contains_key(id)) {
+        return Some(soon);
+    }
+    let rounds = routines().flat_map(|routine| &routine.open).filter_map(|round| mesh.rounds.get(round));
+    let expects = |round: &&Round| {
+        let run = mesh.runs.get(&RunId::of(round.id, id, round.task));
+        run.is_some_and(|run| run.expected && !run.is_ended())
+    };
+    rounds.filter(expects).map(|round| round.deadline).filter(|deadline| *deadline <= soon).min()
 }
 
 fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKey {

@@ -17,7 +17,7 @@ use super::run::Run;
 use super::step::{Effect, Step, Ticket};
 
 /// Requests that wait for decisions on their way.
-const ASKS_MAX: usize = 1000;
+pub(super) const ASKS_MAX: usize = 1000;
 
 /// What a request leads to: decisions, and the reply once they stand; without decisions the reply is given at once.
 type Answered = (Vec<CoordinatorFact>, Reply);
@@ -193,9 +193,11 @@ fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) 
         }
         (None, None) => return (Vec::new(), unknown(&what)),
     };
-    if runs.iter().any(|run| !run.is_ended()) {
-        let fix = "Wait for the end, or cancel it first.";
-        return (Vec::new(), problem(&what, "not every run of it has ended", fix));
+    // What the verdict has called missing may go on; the new run waits until it has ended or is given up.
+    let is_judged = |run: &Run| mesh.rounds.get(&run.round).is_some_and(|round| round.verdict.is_some());
+    if runs.iter().any(|run| !run.is_ended() && !is_judged(run)) {
+        let fix = "Wait for the end or the round's deadline, or cancel it first.";
+        return (Vec::new(), problem(&what, "not every run of it has ended, and its round is not over", fix));
     }
     let bad: Vec<&Run> = runs.into_iter().filter(|run| !run.is_good()).collect();
     let Some(first) = bad.first() else {

@@ -117,7 +117,10 @@ pub(super) fn answered(
         Purpose::Witness(round) => {
             forget(mesh, id);
             if matches!(answer, Answer::Refused { .. }) {
-                mesh.process.refused_witnesses.insert(id);
+                // Nobody waits for it once the verdict has fallen.
+                if mesh.rounds.get(&round).is_some_and(|round| round.verdict.is_none()) {
+                    mesh.process.refused_witnesses.insert(id);
+                }
                 mesh.agenda.mark(Matter::Round(round));
             }
         }
@@ -134,6 +137,7 @@ fn start_answered(mesh: &mut Mesh, id: CommandId, run: RunId, answer: Answer, fa
     }
     let (refused, message) = match answer {
         Answer::Accepted | Answer::AlreadyDone | Answer::Log { .. } => (None, String::new()),
+        Answer::Refused { reason: Refused::NoSpace, message } => (Some(Reason::NoSpace), message),
         Answer::Refused { reason, message } if reason.is_temporary() => (Some(Reason::Busy), message),
         Answer::Refused { reason, message } => (Some(reason.reason()), message),
     };

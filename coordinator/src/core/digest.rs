@@ -14,13 +14,13 @@ use super::mesh::Mesh;
 const APART_MIN: u64 = 64;
 
 /// Own digests that are kept, for others who come to the same position later.
-const KEPT_MAX: usize = 64;
+pub(super) const KEPT_MAX: usize = 64;
 
 /// A coordinator that has not been heard for so long is no standby any more.
 pub const PRESENCE_FRESH: Duration = Duration::from_secs(10);
 
 /// Coordinators that are kept apart. More than a handful is somebody's mistake.
-const PEERS_MAX: usize = 64;
+pub(super) const PEERS_MAX: usize = 64;
 
 /// Another coordinator as it was last heard.
 #[derive(Debug, Clone, PartialEq)]

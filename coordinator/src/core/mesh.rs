@@ -119,6 +119,8 @@ pub(super) struct Process {
     pub(super) commands: BTreeMap<CommandId, Purpose>,
     /// Under which epoch each was last sent.
     pub(super) sent_under: BTreeMap<CommandId, Epoch>,
+    /// When a node began to fail with a routine.
+    pub(super) failing_since: BTreeMap<(RoutineName, NodeId), Timestamp>,
     /// Witness commands that were refused: no answer will come.
     pub(super) refused_witnesses: BTreeSet<CommandId>,
 }

@@ -23,6 +23,7 @@ pub mod round;
 pub mod routine;
 pub mod run;
 pub mod sight;
+pub mod sizes;
 pub mod step;
 mod touched;
 pub mod verify;

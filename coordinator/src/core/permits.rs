@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_proto::fact::coordinator::{COMMAND_LIFE, Dispatched};
+use landfall_proto::fact::coordinator::{COMMAND_LIFE, Dispatched, OpenedBy};
 use landfall_proto::id::{CommandId, NodeId, RepositoryId, RunId};
 use landfall_proto::limit::{LimitName, WaitReason};
 use landfall_proto::plan::RepositoryLock;
@@ -161,8 +161,14 @@ fn blocked(mesh: &Mesh, policy: &Policy, now: Timestamp, run: &Run, taken: &Usag
     if mesh.quarantine(&run.node).is_some() {
         return Some(WaitReason::NodeQuarantined { node: run.node.clone() });
     }
+    if run.refused.is_some() && run.not_before.is_some_and(|at| at > now) {
+        return Some(WaitReason::NodeFull { node: run.node.clone() });
+    }
     if live.paused.is_some() || run.not_before.is_some_and(|at| at > now) {
         return Some(WaitReason::NodeBusy { node: run.node.clone() });
+    }
+    if let Some(run) = earlier(mesh, run) {
+        return Some(WaitReason::EarlierRun { run });
     }
     if let Some(reason) = full(LimitName::Node, used(&Permit::Node(run.node.clone()))) {
         return Some(reason);
@@ -186,6 +192,14 @@ fn blocked(mesh: &Mesh, policy: &Policy, now: Timestamp, run: &Run, taken: &Usag
             })
         })
         .or_else(|| full(LimitName::Task(run.task), used(&Permit::Task(run.task))))
+}
+
+/// The run that this one tries again, where that may still be at work: its round was over before it had ended. Two of them at
+/// once would do the work twice, and whose result is the backup nobody could say.
+fn earlier(mesh: &Mesh, run: &Run) -> Option<RunId> {
+    let OpenedBy::Retry { of } = &mesh.rounds.get(&run.round)?.opened_by else { return None };
+    let before = RunId::of(mesh.runs.get(of)?.round, &run.node, run.task);
+    mesh.runs.get(&before).filter(|before| before.is_active()).map(|before| before.id)
 }
 
 /// The key as a repository id, for people.

@@ -58,6 +58,9 @@ pub struct Run {
     pub retries: Vec<RunRetried>,
     #[serde(default)]
     pub end: Option<End>,
+    /// Why its node put it off last, where that would explain that it never began: no room to write it down.
+    #[serde(default)]
+    pub refused: Option<Reason>,
 }
 
 /// Which part of which round a run is.
@@ -175,6 +178,7 @@ impl Run {
             milestone: None,
             retries: Vec::new(),
             end: None,
+            refused: None,
         }
     }
 

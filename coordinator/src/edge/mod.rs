@@ -4,7 +4,6 @@ mod act;
 mod bus;
 pub mod clock;
 mod command;
-mod doubt;
 mod intake;
 pub mod key;
 pub mod ledger;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use landfall_proto::bus::{Bus, BusError, BusRefusal, ConnectOptions, LogSettings, Signer, Told, WatchOptions};
 use landfall_proto::control::Problem;
+use landfall_proto::doubt::patience_before_making;
 use landfall_proto::id::Holder;
 use landfall_proto::subject::Role;
 use tokio::time::Instant;
 
-use super::doubt::patience_before_making;
 use super::ledger::{Ledger, LedgerError, Opened, lock, open_locked};
 use super::pass::Pass;
 use super::rebuild::{News, Source, adopt, gap, is_empty, rebuild};
@@ -222,7 +222,7 @@ async fn disconnects(config: &Config) -> Option<landfall_proto::bus::Disconnects
 
 /// Makes the log unless it is there. Who `has_read` one before, or wants several copies, asks for some seconds first.
 async fn ensure_log(bus: &Bus, settings: &LogSettings, has_read: bool) -> Result<(), ServeError> {
-    let patience = patience_before_making(has_read, settings.replicas);
+    let patience = patience_before_making(has_read, settings.replicas).as_std();
     // The link is made in the background; a question before it stands would only be asked twice.
     bus.wait_up(AGAIN).await;
     let mut has_waited = false;

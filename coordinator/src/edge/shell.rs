@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use landfall_proto::alert::Alert;
 use landfall_proto::bus::{Bus, Disconnects, LogSettings, Signer};
+use landfall_proto::doubt::Doubt;
 use landfall_proto::envelope::Envelope;
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::id::{Holder, Incarnation, NodeId, RunId};
@@ -20,7 +21,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::bus::{EVENTS_MAX, Event, listen, watch};
 use super::command::Commander;
-use super::doubt::Doubt;
 use super::intake::Reader;
 use super::ledger::{Ledger, LedgerError};
 use super::pass::Pass;
@@ -159,6 +159,8 @@ pub(super) struct Shell {
     /// Refusals beside the log, by name, since this process began.
     pub(super) refused: BTreeMap<String, u64>,
     pub(super) started_at: Timestamp,
+    /// As `started_at`, by a clock that is never set.
+    pub(super) began: Instant,
     /// When another coordinator's beacon was last heard.
     pub(super) other_led_at: Option<Instant>,
     /// Since when the log has been out of sight, this process's own start included.
@@ -210,6 +212,7 @@ impl Shell {
             progress: BTreeMap::new(),
             refused: BTreeMap::new(),
             started_at: clock::now(),
+            began: Instant::now(),
             other_led_at: None,
             blind_since: Some(Instant::now()),
             flying_since: None,

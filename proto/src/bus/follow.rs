@@ -13,11 +13,13 @@ use tokio::time::Instant;
 
 use super::delay::jittered;
 use super::health::BusHealth;
-use super::log::{self, LOSS_BELIEVED_AFTER, LogState, timestamp, unanswered};
+use super::log::{self, LogState, timestamp, unanswered};
 use super::nats::{Nats, refusal_of};
 use super::place::Place;
 use super::reader::LogMessage;
 use super::told::{BusRefusal, Told};
+use crate::doubt::{Belief, Doubt, Word};
+use crate::time;
 
 /// Messages asked for at once. The next request leaves when half of them have come, so that the server never waits.
 const PULL_MESSAGES: usize = 400;
@@ -204,14 +206,25 @@ impl Follower {
         Told::Done(state)
     }
 
-    /// As [`Self::look`], but a rewound or replaced log is looked at again for [`LOSS_BELIEVED_AFTER`] before it is called so.
+    /// As [`Self::look`], but a rewound or replaced log is looked at again before it is called so, as [`Doubt`] says.
     async fn look_patiently(&mut self) -> Told<LogState> {
-        let until = Instant::now() + LOSS_BELIEVED_AFTER;
+        let (mut doubt, begun) = (Doubt::default(), Instant::now());
         loop {
             let told = self.look().await;
-            let is_loss = matches!(told, Told::Refused(BusRefusal::LogRewound { .. } | BusRefusal::LogReplaced));
-            if !is_loss || Instant::now() >= until || self.chunks.is_closed() {
-                return told;
+            let word = match &told {
+                Told::Refused(BusRefusal::LogRewound { last_seq, .. }) => Word::Rewound { last_seq: *last_seq },
+                Told::Refused(BusRefusal::LogReplaced) => Word::Replaced,
+                Told::Done(_) | Told::Refused(_) | Told::Unknown => return told,
+            };
+            let asked_for_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let belief = doubt.hear(word, 1, time::Duration::from_ms(asked_for_ms));
+            match (belief, told) {
+                (Belief::Lost { from }, Told::Refused(BusRefusal::LogRewound { after, .. })) => {
+                    return Told::Refused(BusRefusal::LogRewound { after, last_seq: from - 1 });
+                }
+                (Belief::Lost { .. }, told) => return told,
+                (_, told) if self.chunks.is_closed() => return told,
+                (_, _) => {}
             }
             self.standing.send_modify(|standing| standing.trouble = Some(Trouble::Unreachable));
             tokio::time::sleep(LOOK_AGAIN).await;

@@ -19,11 +19,6 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// Room for headers beside the fact.
 const HEADER_BYTES_MAX: usize = 4096;
 
-/// A log that seems to be gone, rewound or another one is asked again for so long before that is believed. In a cluster of
-/// servers, one that has lost its copy answers for the log until the others have chosen who leads it, which takes about as long;
-/// what is really lost stays lost, and is noticed soon enough all the same.
-pub const LOSS_BELIEVED_AFTER: Duration = Duration::from_secs(5);
-
 /// What an administrator may choose about the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {

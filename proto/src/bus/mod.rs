@@ -31,7 +31,7 @@ use tokio::sync::watch;
 pub use connect::{BusError, ConnectOptions, Tls, connection_name};
 pub use disconnects::{Disconnects, WatchOptions};
 pub use health::{BusHealth, Denial, Link};
-pub use log::{LOSS_BELIEVED_AFTER, LogInfo, LogSettings, LogState};
+pub use log::{LogInfo, LogSettings, LogState};
 pub use memory::MemoryBus;
 pub use publish::PUBLISH_WINDOW;
 pub use reader::{Batch, LogMessage, LogReader};

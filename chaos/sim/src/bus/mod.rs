@@ -58,6 +58,9 @@ pub struct Bus {
     pub store: Store,
     /// Absent before a coordinator has made it, and after it was deleted.
     log: Option<Log>,
+    /// A server without a copy answers for the log. Observed in a cluster of three where one comes back with an empty disk,
+    /// for as long as the others have not chosen who leads: another log that ends at 0; a publish times out.
+    pub is_unsure: bool,
     /// Everything that was ever taken, in the order of time.
     ever: Vec<Taken>,
     /// Lives of the log: each loss begins another one.
@@ -75,6 +78,7 @@ impl Bus {
             standing: Standing::Up,
             store: Store::Sound,
             log: None,
+            is_unsure: false,
             ever: Vec::new(),
             era: 0,
             skew_ms: 0,
@@ -108,6 +112,9 @@ impl Bus {
     }
 
     pub fn look(&self) -> Look {
+        if self.is_unsure && self.is_up() && self.log.is_some() {
+            return Look::State { created: Timestamp::UNIX_EPOCH, first_seq: 0, last_seq: 0 };
+        }
         match (self.standing, self.store, &self.log) {
             (Standing::Up, Store::Sound | Store::SoftFull, Some(log)) => {
                 Look::State { created: log.created, first_seq: log.first_seq(), last_seq: log.last_seq() }
@@ -119,7 +126,7 @@ impl Bus {
 
     /// Observed: the check of the id comes before every other, so a duplicate is as good as done.
     pub fn publish(&mut self, now: Timestamp, topic: Topic, id: Option<Uuid>, payload: Rc<[u8]>) -> Told {
-        if self.store == Store::HardFull {
+        if self.store == Store::HardFull || self.is_unsure {
             return Told::Unknown;
         }
         let at = shifted(now, self.skew_ms);

@@ -3,9 +3,10 @@
 use landfall::core::sight::LogSight;
 use landfall::core::step::{Input, Logged};
 use landfall_proto::codec::decode_fact;
+use landfall_proto::doubt::{Belief, Doubt, Word, patience_before_making};
 use landfall_proto::envelope::{ContentHash, Position};
 use landfall_proto::subject::Topic;
-use landfall_proto::time::Timestamp;
+use landfall_proto::time::{Duration, Timestamp, after, between};
 
 use super::{Coordinator, Out};
 use crate::bus::{Look, Stored};
@@ -19,14 +20,65 @@ pub struct Reader {
     /// What has to stand there.
     expected: Option<ContentHash>,
     created: Option<Timestamp>,
+    /// What the bus said against the log when a consumer was wanted.
+    doubt: Doubt,
     /// Whether the bus holds a consumer for this reader, on this connection.
     pub is_open: bool,
+}
+
+/// What the bus says of the log, beside its messages.
+#[derive(Debug)]
+pub struct Looks {
+    doubt: Doubt,
+    created: Option<Timestamp>,
+    is_doubted: bool,
+    /// Whether what was folded last was found at its place.
+    is_same_log: bool,
+    /// Since when there is no log at all, where this process has not seen one yet.
+    missing_since: Option<Timestamp>,
+    has_read: bool,
+}
+
+/// One question about the log's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// By the asker's own clock.
+    pub at: Timestamp,
+    /// By a clock that is never set, from the start of its process.
+    pub uptime: Duration,
+    /// What had been folded then.
+    pub cursor: Position,
+}
+
+/// The model bus is one server.
+const REPLICAS: usize = 1;
+
+impl Looks {
+    pub(super) fn open(cursor: Position) -> Self {
+        let has_read = cursor.seq > 0;
+        Self {
+            doubt: Doubt::default(),
+            created: None,
+            is_doubted: false,
+            is_same_log: !has_read,
+            missing_since: None,
+            has_read,
+        }
+    }
+
+    /// Whether a log is made at this moment: until one was seen, as at a process's start; later, where it is certainly gone.
+    fn makes_log(&mut self, now: Timestamp, is_gone: bool) -> bool {
+        if self.created.is_some() {
+            return is_gone;
+        }
+        now >= after(*self.missing_since.get_or_insert(now), patience_before_making(self.has_read, REPLICAS))
+    }
 }
 
 impl Reader {
     pub(super) fn open(cursor: Position) -> Self {
         let expected = (cursor.seq > 0).then_some(cursor.hash);
-        Self { after: cursor.seq, expected, created: None, is_open: false }
+        Self { after: cursor.seq, expected, created: None, doubt: Doubt::default(), is_open: false }
     }
 }
 
@@ -50,18 +102,41 @@ impl Coordinator {
         self.finish(now, out);
     }
 
-    /// What the stream said when it was asked, at an instant of this coordinator's own clock.
-    pub fn saw(&mut self, now: Timestamp, asked_at: Timestamp, look: Look, out: &mut Vec<Out>) {
-        match look {
-            Look::Unknown => {}
-            Look::NoLog => {
-                self.lost_consumer();
-                out.push(Out::EnsureLog);
+    /// A question about the log's end leaves.
+    pub fn asks(&self, now: Timestamp) -> Option<Asked> {
+        let process = self.process.as_ref()?;
+        Some(Asked { at: self.clock(now), uptime: between(process.began, now), cursor: process.mesh.cursor() })
+    }
+
+    /// What the stream said when it was asked.
+    pub fn saw(&mut self, now: Timestamp, asked: Asked, look: Look, out: &mut Vec<Out>) {
+        let Some(process) = &mut self.process else { return };
+        let folded_to = if asked.cursor.era == process.mesh.cursor().era { asked.cursor.seq } else { 0 };
+        let word = word(look, folded_to, process.looks.created);
+        let belief = process.looks.doubt.hear(word, REPLICAS, asked.uptime);
+        let was_doubted = std::mem::replace(&mut process.looks.is_doubted, matches!(belief, Belief::Doubted { .. }));
+        if was_doubted && matches!(belief, Belief::Kept { .. }) {
+            out.push(Out::Hit("log-doubted"));
+        }
+        match belief {
+            Belief::Kept { created, last_seq } if process.looks.is_same_log => {
+                process.looks.created = Some(created);
+                self.feed(now, Input::Sight(Some(LogSight { asked_at: asked.at, created, last_seq })));
+            }
+            Belief::Doubted { .. } | Belief::Gone => {
+                if look == Look::NoLog {
+                    process.reader.is_open = false;
+                    if process.looks.makes_log(now, belief == Belief::Gone) {
+                        out.push(Out::EnsureLog);
+                    }
+                }
                 self.feed(now, Input::Sight(None));
             }
-            Look::State { created, last_seq, .. } => {
-                self.feed(now, Input::Sight(Some(LogSight { asked_at, created, last_seq })));
+            Belief::Lost { from } => {
+                self.replaced(now, Some(from), out);
+                return;
             }
+            Belief::Kept { .. } | Belief::Nothing => {}
         }
         self.finish(now, out);
     }
@@ -70,19 +145,21 @@ impl Coordinator {
     /// `standing` is what stands where the last message was read.
     pub fn consume(&mut self, now: Timestamp, look: Look, standing: Option<ContentHash>, out: &mut Vec<Out>) {
         let Some(process) = &mut self.process else { return };
-        let Look::State { created, last_seq, .. } = look else { return };
+        let Look::State { created, .. } = look else { return };
+        let uptime = between(process.began, now);
         let reader = &mut process.reader;
         let after = reader.after;
+        let known = *reader.created.get_or_insert(created);
         // Where nothing is left at that place, nothing can be compared: histories may be cut at their beginning.
         let differs = reader.expected.is_some_and(|expected| standing.is_some_and(|standing| standing != expected));
-        if *reader.created.get_or_insert(created) != created {
-            self.replaced(now, None, out);
-        } else if last_seq < after {
-            self.replaced(now, Some(last_seq + 1), out);
-        } else if differs {
-            self.replaced(now, Some(after), out);
-        } else {
-            reader.is_open = true;
+        match reader.doubt.hear(word(look, after, Some(known)), REPLICAS, uptime) {
+            Belief::Lost { from } => self.replaced(now, Some(from), out),
+            Belief::Kept { .. } if differs => self.replaced(now, Some(after), out),
+            Belief::Kept { .. } => {
+                reader.is_open = true;
+                process.looks.is_same_log = true;
+            }
+            Belief::Doubted { .. } | Belief::Gone | Belief::Nothing => {}
         }
     }
 
@@ -111,6 +188,15 @@ impl Coordinator {
             self.feed(now, input);
         }
         self.finish(now, out);
+    }
+}
+
+/// What an answer says about a log of which so much had been read.
+fn word(look: Look, read_to: u64, known: Option<Timestamp>) -> Word {
+    match look {
+        Look::State { created, last_seq, .. } => Word::of(created, last_seq, read_to, known),
+        Look::NoLog => Word::Gone,
+        Look::Unknown => Word::Nothing,
     }
 }
 

@@ -1,10 +1,15 @@
 //! The model ledger: what is written is read back by this process, what is durable survives the machine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use landfall::core::record::{Changes, Key, Records};
+use landfall::core::writer::{Writer, WriterKey};
+use landfall_proto::envelope::Identity;
 use landfall_proto::envelope::Position;
-use landfall_proto::id::Incarnation;
+
+/// There is no room on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom;
 
 /// Transactions of one coordinator's disk.
 #[derive(Debug, Clone, Default)]
@@ -12,20 +17,28 @@ pub struct Ledger {
     durable: Records,
     /// Written and not yet behind a barrier, in order. A machine that dies keeps any number of the first ones.
     pending: VecDeque<Changes>,
+    /// Below which of each writer's facts everything was durable here at some time: a disk that is lost has held them.
+    held: BTreeMap<WriterKey, u64>,
+    pub is_full: bool,
     pub barriers: u64,
     pub commits: u64,
 }
 
 impl Ledger {
-    pub fn commit(&mut self, changes: Changes) {
+    pub fn commit(&mut self, changes: Changes) -> Result<(), NoRoom> {
+        if self.is_full {
+            return Err(NoRoom);
+        }
         self.commits += 1;
         self.pending.push_back(changes);
+        Ok(())
     }
 
     /// The barrier: everything written so far outlives the machine.
     pub fn durable(&mut self) {
         self.barriers += 1;
         for changes in self.pending.drain(..) {
+            hold(&mut self.held, &changes.writers);
             self.durable.apply(changes);
         }
     }
@@ -49,12 +62,14 @@ impl Ledger {
 
     /// The disk is gone.
     pub fn lose(&mut self) {
-        *self = Self::default();
+        *self = Self { held: std::mem::take(&mut self.held), is_full: self.is_full, ..Self::default() };
     }
 
     /// What another coordinator sent over, in place of whatever was here.
     pub fn replace(&mut self, records: Records) {
-        *self = Self { durable: records, ..Self::default() };
+        hold(&mut self.held, &records.writers);
+        *self =
+            Self { durable: records, held: std::mem::take(&mut self.held), is_full: self.is_full, ..Self::default() };
     }
 
     pub fn is_empty(&self) -> bool {
@@ -97,8 +112,15 @@ impl Ledger {
         records
     }
 
-    /// Whether some transaction that outlives the machine holds this writer's facts below `seq`.
-    pub fn holds_below(&self, writer: &str, incarnation: Incarnation) -> u64 {
-        self.durable.writers.get(&(writer.to_owned(), incarnation)).map_or(0, |writer| writer.next_seq)
+    /// Whether the fact was durable here at some time.
+    pub fn has_held(&self, fact: &Identity) -> bool {
+        self.held.get(&(fact.writer.clone(), fact.incarnation)).is_some_and(|below| fact.seq < *below)
+    }
+}
+
+fn hold(held: &mut BTreeMap<WriterKey, u64>, writers: &BTreeMap<WriterKey, Writer>) {
+    for (key, writer) in writers {
+        let below = held.entry(key.clone()).or_default();
+        *below = writer.next_seq.max(*below);
     }
 }

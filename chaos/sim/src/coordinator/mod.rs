@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use landfall::audit::{CoordinatorTrace, Restored};
 use landfall::core::Mesh;
 use landfall::core::policy::Policy;
+use landfall::core::record::Records;
 use landfall::core::step::{Effect, Input, Notice, Ticket, step};
 use landfall_proto::command::Command;
 use landfall_proto::control::Reply;
@@ -22,7 +23,7 @@ use landfall_proto::live::{Beacon, Presence, Sync};
 use landfall_proto::time::{Duration, Timestamp, after, between};
 use serde::{Deserialize, Serialize};
 
-pub use intake::Reader;
+pub use intake::{Asked, Looks, Reader};
 pub use ledger::Ledger;
 pub use publish::{Attempt, Publisher};
 
@@ -86,8 +87,12 @@ pub enum Out {
     Again(&'static str),
     /// The state differs from the leader's: the loop has ended, and begins again with what the leader has.
     Diverged(Holder),
+    /// The disk of the ledger is full: the loop has ended, and begins again from the ledger once there is room.
+    LedgerFull,
     /// The trap was sprung.
     Died(Boundary, Power),
+    /// A kind of bad luck took effect.
+    Hit(&'static str),
     Note(String),
 }
 
@@ -106,6 +111,10 @@ pub struct Coordinator {
     pub process: Option<Process>,
     /// One per life of the process, the latest last.
     pub lives: Vec<CoordinatorTrace>,
+    /// The first life that went on with this ledger: what earlier ones knew was given up for another coordinator's state.
+    goes_on_from: usize,
+    /// The state in which the last life ended, at whatever position.
+    ended_as: Option<(Position, ContentHash)>,
     /// Core steps since the beginning.
     pub steps: u64,
     pub mutants: Mutants,
@@ -119,6 +128,7 @@ pub struct Process {
     next_seq: u64,
     pub publisher: Publisher,
     pub reader: Reader,
+    looks: Looks,
     facts: Vec<CoordinatorFact>,
     effects: Vec<Effect>,
     /// Nodes that were heard and get a word back.
@@ -144,6 +154,8 @@ impl Coordinator {
             trap: None,
             process: None,
             lives: Vec::new(),
+            goes_on_from: 0,
+            ended_as: None,
             steps: 0,
             mutants: Mutants::NONE,
         }
@@ -180,6 +192,7 @@ impl Coordinator {
             next_seq: 0,
             publisher: Publisher::default(),
             reader,
+            looks: Looks::open(cursor),
             facts: Vec::new(),
             effects: Vec::new(),
             heard: BTreeSet::new(),
@@ -197,15 +210,48 @@ impl Coordinator {
 
     /// What an earlier life of this process found at the same position; a life that died in between cannot be compared.
     fn known_digest(&self, cursor: Position) -> Option<ContentHash> {
+        let ended_as =
+            self.ended_as.filter(|(position, _)| *position == cursor && self.lives.len() > self.goes_on_from);
         // A life that stood down had another state, and left it for the leader's.
-        let digests = self.lives.iter().filter(|life| !life.stood_down).flat_map(|life| life.digests.iter());
-        digests.rev().find(|(position, _)| *position == cursor).map(|(_, digest)| *digest)
+        let own = || self.lives.iter().skip(self.goes_on_from).filter(|life| !life.stood_down);
+        let known =
+            || own().flat_map(|life| life.digests.iter()).rev().find(|(position, _)| *position == cursor).copied();
+        let has_stood_down = self.lives.last().is_some_and(|life| life.stood_down);
+        ended_as.filter(|_| !has_stood_down).or_else(known).map(|(_, digest)| digest)
     }
 
     /// The process is gone. What its state was is kept, to be held against what is built from its ledger.
     pub fn end(&mut self) {
         if let (Some(process), Some(life)) = (self.process.take(), self.lives.last_mut()) {
-            life.digests.push((process.mesh.cursor(), process.mesh.digest()));
+            // What a full disk did not take is in no ledger.
+            if self.ledger.is_full {
+                self.ended_as = None;
+                return;
+            }
+            let ended_as = (process.mesh.cursor(), process.mesh.digest());
+            self.ended_as = Some(ended_as);
+            // At the beginning of an era that nobody has claimed yet each stands where it had read to in the one before.
+            if ended_as.0.seq > 0 {
+                life.digests.push(ended_as);
+            }
+        }
+    }
+
+    /// Another coordinator's state becomes this one's.
+    pub fn take_over(&mut self, records: Records) {
+        self.ledger.replace(records);
+        self.goes_on_from = self.lives.len();
+    }
+
+    /// Keeps how large the parts of the state were at most.
+    pub fn measure(&mut self) {
+        let (Some(process), Some(life)) = (&self.process, self.lives.last_mut()) else { return };
+        for part in process.mesh.sizes() {
+            let (size, most) = (part.size as u64, part.most as u64);
+            match life.sizes.iter_mut().find(|(name, ..)| name == part.name) {
+                Some((_, known, _)) => *known = size.max(*known),
+                None => life.sizes.push((part.name.to_owned(), size, most)),
+            }
         }
     }
 

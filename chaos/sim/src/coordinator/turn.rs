@@ -147,7 +147,9 @@ impl Coordinator {
         let changes = process.mesh.take_changes();
         let has_changed = !changes.is_empty();
         if has_changed {
-            self.ledger.commit(changes);
+            if self.ledger.commit(changes).is_err() {
+                return out.push(Out::LedgerFull);
+            }
             process.is_dirty = true;
         }
         let effects = std::mem::take(&mut process.effects);
@@ -248,7 +250,7 @@ impl Coordinator {
             return;
         }
         let was_dirty = std::mem::take(&mut process.is_dirty);
-        if was_dirty {
+        if was_dirty && !self.mutants.is(Mutant::NoBarrier) {
             self.make_durable(now);
         }
         if self.is_trapped(Boundary::Durable, was_dirty, out) {

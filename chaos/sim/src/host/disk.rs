@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfall_agent::core::{Change, Fence, FolderSeen, Journal, Memory, Upkeep, ends_to_repeat, is_dropped, upkeep};
+use landfall_agent::core::{
+    Change, Fence, FolderSeen, Journal, Memory, OUTBOX_MAX, Upkeep, ends_to_repeat, is_dropped, upkeep,
+};
 use landfall_proto::envelope::{ContentHash, Envelope, Identity};
 use landfall_proto::fact::agent::{AgentFact, RunAbout, RunFinished};
 use landfall_proto::id::{Incarnation, NodeId, RunId};
@@ -38,6 +40,8 @@ pub(super) struct Disk {
     has_reserve: bool,
     room: u32,
     pub(super) is_full: bool,
+    /// For so few facts the outbox has room, where it has not room for all that a real one has.
+    pub(super) outbox_keeps: Option<u64>,
     trouble: Option<Trouble>,
 }
 
@@ -175,8 +179,9 @@ impl Disk {
         }
         let mut head = self.head();
         let first = head.next_seq;
+        let taken = self.outbox_keeps.map_or(0, |facts| OUTBOX_MAX.saturating_sub(facts));
         for fact in facts {
-            if is_dropped(fact, self.outbox_len()) {
+            if is_dropped(fact, self.outbox_len() + taken) {
                 continue;
             }
             let identity = Identity { writer: node.to_string(), incarnation: head.incarnation, seq: head.next_seq };
@@ -313,7 +318,7 @@ impl Disk {
 
     /// A copy of the state directory on a disk with room.
     pub(super) fn copy(&self) -> Self {
-        Self { is_full: false, ..self.clone() }
+        Self { is_full: false, outbox_keeps: None, ..self.clone() }
     }
 
     fn write(&mut self) -> Result<(), NoRoom> {

@@ -13,7 +13,7 @@ mod tool;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use landfall::audit::NodeTrace;
+use landfall::audit::{Deleted, NodeTrace};
 use landfall_agent::core::{Agent, Catalog, Input};
 use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::report::Vitals;
@@ -151,6 +151,7 @@ impl Host {
                 self.disk.is_full = is_full;
                 self.oracle.excuse();
             }
+            HostFault::OutboxKeeps(facts) => self.disk.outbox_keeps = facts,
             HostFault::Rot => self.disk.break_journal(Trouble::Rotten),
             HostFault::SpoolLost => self.disk.break_journal(Trouble::Lost),
             HostFault::StateLost => {
@@ -240,6 +241,11 @@ impl Host {
         let agent = self.process.as_ref().map(|process| &process.agent);
         self.record.look(&self.disk, agent, litter);
         &self.record.trace
+    }
+
+    /// Facts that were deleted since the last call; whether they were safe elsewhere is not known here.
+    pub fn deleted(&mut self) -> &mut [Deleted] {
+        self.record.unjudged()
     }
 
     /// What the machine's own clock says.

@@ -30,6 +30,8 @@ pub(super) struct Record {
     is_on: bool,
     pub(super) trace: NodeTrace,
     processes: ProcessNumber,
+    /// How many deletions have been looked at.
+    judged: usize,
     /// When each fact was written, by the true clock.
     written: BTreeMap<(Incarnation, u64), Timestamp>,
     /// Which command a run follows from.
@@ -123,6 +125,12 @@ impl Record {
                 is_durable_elsewhere: None,
             });
         }
+    }
+
+    /// What was deleted since the last look, for whoever can say what was safe elsewhere.
+    pub(super) fn unjudged(&mut self) -> &mut [Deleted] {
+        let from = std::mem::replace(&mut self.judged, self.trace.deleted.len());
+        self.trace.deleted.get_mut(from..).unwrap_or_default()
     }
 
     pub(super) fn refused(&mut self, command: CommandId) {

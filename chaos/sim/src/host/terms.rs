@@ -121,6 +121,8 @@ pub enum Out {
 pub enum HostFault {
     /// No room on the disk of the state directory, until it is set to false.
     DiskFull(bool),
+    /// The outbox has room for so many facts only, until it is set to `None`.
+    OutboxKeeps(Option<u64>),
     /// The journal cannot be read at the next start.
     Rot,
     /// The journal is gone at the next start, receipts are there.

@@ -39,6 +39,7 @@ pub fn steered(mutant: Mutant, mut plan: Plan) -> Plan {
             faults
         }
         Mutant::DeleteOnConfirmation
+        | Mutant::NoBarrier
         | Mutant::RenumberResent
         | Mutant::PublishBeforeWrite
         | Mutant::StartTwice

@@ -98,11 +98,20 @@ impl Stage {
             }
             ["recreate", "log"] => Fault::Bus(BusFault::LogRecreated),
             ["confirm", "nothing", count] => Fault::Bus(BusFault::AcksEmpty { count: number(count)? }),
+            ["doubt", "log", "for", lasts] => Fault::Bus(BusFault::LogUnsure { lasts: time(lasts)? }),
             ["forget", "ids"] => Fault::Bus(BusFault::IdsForgotten),
             ["fill", "bus", "softly", "for", lasts] => Fault::Bus(BusFault::BusSoftFull { lasts: time(lasts)? }),
             ["fill", "bus", "for", lasts] => Fault::Bus(BusFault::BusHardFull { lasts: time(lasts)? }),
             ["fill", node, "for", lasts] if node.starts_with("node") => {
                 Fault::Node(NodeFault::AgentDiskFull { node: self.node_number(node)?, lasts: time(lasts)? })
+            }
+            ["fill", "outbox", node, "beyond", keeps, "facts", "for", lasts] => {
+                let (node, keeps) = (self.node_number(node)?, number(keeps)?);
+                Fault::Node(NodeFault::OutboxFull { node, keeps, lasts: time(lasts)? })
+            }
+            ["fill", "ledger", who, "for", lasts] => {
+                let coordinator = self.seat_number(who)?;
+                Fault::Coordinator(CoordinatorFault::CoordinatorDiskFull { coordinator, lasts: time(lasts)? })
             }
             ["rot", "spool", node] => spool(SpoolTrouble::Rotten)(self.node_number(node)?),
             ["lose", "spool", node] => spool(SpoolTrouble::Gone)(self.node_number(node)?),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use landfall::core::step::{Delivery, Notice};
+use landfall::core::step::Delivery;
 use landfall_proto::command::Answer;
 use landfall_proto::id::{Holder, Incarnation};
 use landfall_proto::live::BEACON_INTERVAL;
@@ -12,20 +12,20 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use super::event::{Client, Event, Frame, Letter, Parcel, Receipt, Word};
 use super::{Question, World};
 use crate::bus::{Look, Told};
-use crate::coordinator::{Coordinator, Out, Power};
+use crate::coordinator::{Asked, Coordinator, Out, Power};
 
 /// A coordinator waits so long for the answer to a command.
 const ANSWER_WITHIN: Duration = Duration::from_ms(2500);
 
-/// A sink that fails is tried so often before the notice is given up.
-const SINK_ATTEMPTS: u32 = 4;
+/// A ledger without room is looked at again after this, as in the real process.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
 
 /// Messages of the log in one piece.
 const BATCH_MAX: usize = 1024;
 
 impl World {
     /// Lets a coordinator do one thing, unless it stands still, and does what follows.
-    fn with(&mut self, seat: usize, act: impl FnOnce(&mut Coordinator, Timestamp, &mut Vec<Out>)) {
+    pub(super) fn with(&mut self, seat: usize, act: impl FnOnce(&mut Coordinator, Timestamp, &mut Vec<Out>)) {
         let mut out = Vec::new();
         let now = self.now;
         if !self.seats[seat].coordinator.is_up() {
@@ -37,6 +37,10 @@ impl World {
 
     pub(super) fn boot_seat(&mut self, seat: usize) {
         if self.seats[seat].coordinator.is_up() {
+            return;
+        }
+        if self.seats[seat].coordinator.ledger.is_full {
+            self.queue.put(after(self.now, ROOM_AGAIN), Event::CoordinatorBoots(seat));
             return;
         }
         if !self.bus.is_up() {
@@ -129,10 +133,16 @@ impl World {
                     self.again(seat, "its state differs from the leader's");
                     return;
                 }
+                Out::LedgerFull => {
+                    self.hits.hit("ledger-full");
+                    self.again(seat, "its ledger has no room");
+                    return;
+                }
                 Out::Died(boundary, power) => {
                     self.sprung(seat, boundary, power);
                     return;
                 }
+                Out::Hit(name) => self.hits.hit(name),
                 Out::Note(line) => {
                     let holder = self.seats[seat].coordinator.holder.clone();
                     self.note(|| format!("{holder}: {line}"));
@@ -177,6 +187,7 @@ impl World {
         }
         self.queue.put(after(self.now, BEACON_INTERVAL), Event::CoordinatorBeats { seat, life });
         self.look(seat);
+        self.seats[seat].coordinator.measure();
         self.with(seat, Coordinator::beat);
         self.read_soon(seat);
     }
@@ -191,9 +202,10 @@ impl World {
         if look == Look::Unknown {
             self.hits.hit("bus-hard-full");
         }
-        let asked_at = self.seats[seat].coordinator.clock(self.now);
-        let (life, at) = (self.seats[seat].life, self.arrival(client));
-        self.queue.put(at, Event::CoordinatorSees { seat, life, asked_at, look });
+        if let Some(asked) = self.seats[seat].coordinator.asks(self.now) {
+            let (life, at) = (self.seats[seat].life, self.arrival(client));
+            self.queue.put(at, Event::CoordinatorSees { seat, life, asked, look });
+        }
         if self.seats[seat].coordinator.wants_consumer() {
             let after = self.seats[seat].coordinator.process.as_ref().map_or(0, |process| process.reader.after);
             let standing = self.bus.log().and_then(|log| log.at(after));
@@ -201,9 +213,9 @@ impl World {
         }
     }
 
-    pub(super) fn seat_sees(&mut self, seat: usize, life: u64, asked_at: Timestamp, look: Look) {
+    pub(super) fn seat_sees(&mut self, seat: usize, life: u64, asked: Asked, look: Look) {
         if self.seats[seat].life == life {
-            self.with(seat, |coordinator, now, out| coordinator.saw(now, asked_at, look, out));
+            self.with(seat, |coordinator, now, out| coordinator.saw(now, asked, look, out));
             self.read_soon(seat);
         }
     }
@@ -223,7 +235,7 @@ impl World {
             *index != seat && coordinator.is_up() && peer.link.is_whole() && !coordinator.ledger.on_disk_is_empty()
         });
         let Some(records) = peer.map(|(_, peer)| peer.coordinator.ledger.on_disk().clone()) else { return };
-        self.seats[seat].coordinator.ledger.replace(records);
+        self.seats[seat].coordinator.take_over(records);
         self.hits.hit("ledger-filled-from-peer");
         let holder = self.seats[seat].coordinator.holder.clone();
         self.note(|| format!("{holder} begins with a peer's snapshot"));
@@ -237,7 +249,7 @@ impl World {
         });
         if let Some(found) = found.filter(|_| is_reached) {
             let records = self.seats[found].coordinator.ledger.on_disk().clone();
-            self.seats[seat].coordinator.ledger.replace(records);
+            self.seats[seat].coordinator.take_over(records);
         }
     }
 
@@ -339,41 +351,6 @@ impl World {
     pub(super) fn seat_delivered(&mut self, seat: usize, life: u64, delivery: Delivery) {
         if self.seats[seat].life == life {
             self.with(seat, |coordinator, now, out| coordinator.delivered(now, delivery, out));
-        }
-    }
-
-    /// People's sinks: slow now and then, and given up after a few attempts where they fail.
-    fn notify(&mut self, seat: usize, notice: &Notice) {
-        let (life, id, resolved) = (self.seats[seat].life, notice.alert.id, notice.resolved.is_some());
-        let key = notice.alert.key.0.clone();
-        self.note(|| format!("people are told: {key}{}", if resolved { " is over" } else { "" }));
-        for sink in notice.sinks.clone() {
-            let has_failed = self.sinks_fail;
-            let (attempts, at) = if has_failed {
-                self.hits.hit("sink-failed");
-                (SINK_ATTEMPTS, self.soon(5000, 20_000))
-            } else {
-                (1, self.soon(5, 800))
-            };
-            let error = has_failed.then(|| "the sink does not answer".to_owned());
-            let delivery = Delivery { id, resolved, sink, attempts, error, at };
-            self.queue.put(at, Event::Delivered { seat, life, delivery });
-        }
-    }
-
-    pub(super) fn seat_asked(
-        &mut self,
-        ticket: landfall::core::step::Ticket,
-        request: &landfall_proto::control::Request,
-    ) {
-        for seat in 0..self.seats.len() {
-            let place = &self.seats[seat];
-            if place.link.is_whole() && self.bus.is_up() && !place.coordinator.is_paused {
-                let request = request.clone();
-                self.with(seat, |coordinator, now, out| {
-                    coordinator.asked(now, ticket, request, out);
-                });
-            }
         }
     }
 }

@@ -41,6 +41,9 @@ impl World {
                     self.node_died(index, host::Power::Machine, Duration::from_secs(10));
                 }
             }
+            Ending::NodeOutbox(index) => self.mend_node(index, HostFault::OutboxKeeps(None)),
+            Ending::SeatDisk(seat) => self.seats[seat].coordinator.ledger.is_full = false,
+            Ending::BusIsSure => self.bus.is_unsure = false,
             Ending::NodeCopyEnds(index) => self.end_copy(index),
             Ending::Repository(index) => {
                 let id = self.repositories.ids().nth(index).cloned();
@@ -113,7 +116,10 @@ impl World {
             // A death that was planned and never came to its place does not come any more.
             let never = HostFault::KillAfter { boundaries: u32::MAX, power: host::Power::Process };
             let tired = HostFault::Tired(false);
-            for fault in [HostFault::DiskFull(false), HostFault::ClockRight, HostFault::Tool(behaviour), tired, never] {
+            let outbox = HostFault::OutboxKeeps(None);
+            for fault in
+                [HostFault::DiskFull(false), HostFault::ClockRight, HostFault::Tool(behaviour), tired, never, outbox]
+            {
                 self.mend_node(index, fault);
             }
             self.queue.put(after(self.now, Duration::from_secs(3)), Event::NodeBoots(index));

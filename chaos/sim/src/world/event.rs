@@ -9,11 +9,10 @@ use landfall_proto::envelope::Identity;
 use landfall_proto::id::{Holder, NodeId};
 use landfall_proto::live::{Beacon, Beat, Presence, Sync};
 use landfall_proto::subject::Topic;
-use landfall_proto::time::Timestamp;
 use uuid::Uuid;
 
 use crate::bus::{Look, Told};
-use crate::coordinator::Attempt;
+use crate::coordinator::{Asked, Attempt};
 
 /// Whoever has a line to the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +116,7 @@ pub(super) enum Event {
     CoordinatorSees {
         seat: usize,
         life: u64,
-        asked_at: Timestamp,
+        asked: Asked,
         look: Look,
     },
     CoordinatorReads {
@@ -164,6 +163,9 @@ pub(super) enum Ending {
     NodeTired(usize),
     NodeRollsBack(usize),
     NodeCopyEnds(usize),
+    NodeOutbox(usize),
+    SeatDisk(usize),
+    BusIsSure,
     Repository(usize),
 }
 

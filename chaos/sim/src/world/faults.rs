@@ -83,6 +83,7 @@ impl World {
                     SpoolTrouble::Everything => "agent-state-lost",
                 });
             }
+            NodeFault::OutboxFull { node, keeps, lasts } => self.fill_outbox(self.node(*node), *keeps, *lasts),
             NodeFault::AgentStopped { node, away } => {
                 let index = self.node(*node);
                 self.nodes[index].away = *away;
@@ -127,6 +128,13 @@ impl World {
             }
             NodeFault::Repository { repository, trouble, lasts } => self.spoil(*repository, *trouble, *lasts),
         }
+    }
+
+    fn fill_outbox(&mut self, index: usize, keeps: u32, lasts: Duration) {
+        self.nodes[index].host.fault(self.now, HostFault::OutboxKeeps(Some(u64::from(keeps))));
+        self.later(lasts, Ending::NodeOutbox(index));
+        let client = u32::try_from(index).unwrap_or(0);
+        self.suffer_line(&LineFault::Cut { client, to_bus: true, from_bus: true, lasts });
     }
 
     fn behaviour(&mut self, trouble: ToolTrouble) -> Behaviour {
@@ -212,6 +220,11 @@ impl World {
                 self.seats[seat].coordinator.ledger.lose();
                 self.hits.hit("coordinator-ledger-lost");
             }
+            CoordinatorFault::CoordinatorDiskFull { coordinator, lasts } => {
+                let seat = self.seat(*coordinator);
+                self.seats[seat].coordinator.ledger.is_full = true;
+                self.later(*lasts, Ending::SeatDisk(seat));
+            }
             CoordinatorFault::CoordinatorPaused { coordinator, lasts } => {
                 self.pause_seat(self.seat(*coordinator), *lasts)
             }
@@ -282,6 +295,10 @@ impl World {
                 // Its consumers are deleted with it.
                 self.seats.iter_mut().for_each(|seat| seat.coordinator.lost_consumer());
                 self.bus.ensure_log(self.now);
+            }
+            BusFault::LogUnsure { lasts } => {
+                self.bus.is_unsure = true;
+                self.later(*lasts, Ending::BusIsSure);
             }
             BusFault::BusSoftFull { lasts } => self.fill(Store::SoftFull, *lasts),
             BusFault::BusHardFull { lasts } => self.fill(Store::HardFull, *lasts),

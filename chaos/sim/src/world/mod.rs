@@ -9,6 +9,7 @@ mod event;
 mod faults;
 mod history;
 mod nodes;
+mod people;
 mod queue;
 mod rest;
 mod route;

@@ -80,7 +80,17 @@ impl World {
         self.send_out(index, out);
     }
 
+    /// Whether what the machine has deleted had been safe in some ledger by then.
+    fn judge_deleted(&mut self, index: usize) {
+        let seats = &self.seats;
+        for deleted in self.nodes[index].host.deleted() {
+            let was_held = seats.iter().any(|seat| seat.coordinator.ledger.has_held(&deleted.identity));
+            deleted.is_durable_elsewhere = Some(was_held);
+        }
+    }
+
     fn send_out(&mut self, index: usize, out: Vec<Out>) {
+        self.judge_deleted(index);
         for wish in out {
             match wish {
                 Out::Publish(envelope) => self.node_publishes(index, &envelope),

@@ -69,7 +69,7 @@ impl World {
             Event::CoordinatorBoots(seat) => self.boot_seat(seat),
             Event::CoordinatorWakes(seat) => self.seat_wakes(seat),
             Event::CoordinatorBeats { seat, life } => self.seat_beats(seat, life),
-            Event::CoordinatorSees { seat, life, asked_at, look } => self.seat_sees(seat, life, asked_at, look),
+            Event::CoordinatorSees { seat, life, asked, look } => self.seat_sees(seat, life, asked, look),
             Event::CoordinatorReads { seat, life } => self.seat_reads(seat, life),
             Event::CoordinatorGivesUp { seat, life, round } => self.seat_told(seat, life, round),
             Event::CoordinatorPublishes { seat, life } => self.seat_publishes(seat, life),
@@ -284,6 +284,7 @@ impl World {
         }
         self.bus.skew_ms = 0;
         self.bus.acks_to_empty = 0;
+        self.bus.is_unsure = false;
         for client in self.clients() {
             let cut = Disturbance::Cut { to_bus: true, from_bus: true };
             for what in [cut, Disturbance::Order, Disturbance::Loss, Disturbance::Doubling, Disturbance::Delay] {
@@ -294,6 +295,7 @@ impl World {
         }
         for seat in 0..self.seats.len() {
             self.seats[seat].coordinator.trap = None;
+            self.seats[seat].coordinator.ledger.is_full = false;
             self.seats[seat].coordinator.skew_ms = 0;
             self.resume_seat(seat);
             self.queue.put(after(self.now, Duration::from_secs(2)), Event::CoordinatorBoots(seat));

@@ -78,7 +78,7 @@ fn too_early(node: &NodeId, deleted: &Deleted) -> Option<Violation> {
     } else if deleted.age < KEPT_AT_LEAST {
         format!("when it was {} old", deleted.age)
     } else if deleted.is_durable_elsewhere == Some(false) {
-        "while no coordinator's ledger held it".to_owned()
+        "before any coordinator's ledger had held it for good".to_owned()
     } else {
         return None;
     };
@@ -131,7 +131,7 @@ mod tests {
         for (bad, why) in [
             (deleted(4, old, 4, None), "only what is below 4"),
             (deleted(3, Duration::from_secs(5), 4, None), "5s old"),
-            (deleted(3, old, 4, Some(false)), "no coordinator's ledger"),
+            (deleted(3, old, 4, Some(false)), "before any coordinator's ledger"),
         ] {
             story.trace("a").deleted = vec![bad];
             story.breaks(&NoLostFact, why);

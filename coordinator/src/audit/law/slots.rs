@@ -97,8 +97,12 @@ impl<'a> Said<'a> {
             return found;
         };
         let missed = self.missed.iter().find(|(routine, first, last, told)| {
-            *routine == about.routine && (*first..=*last).contains(&slot) && !was_set_back(told, read)
+            *routine == about.routine
+                && (*first..=*last).contains(&slot)
+                && !was_set_back(told, read)
+                && told.entry.at >= slot
         });
+        // A word that came before the slot itself was a wrong clock's, and a run of the slot says more.
         if let Some((.., told)) = missed {
             let what = format!("{node} ran the slot {slot} of {} after it had told it as missed", about.routine);
             found.push(Violation::new(NAME, what).seen(told).seen(read));

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use landfall_proto::fact::coordinator::{CoordinatorFact, OpenedBy, RoundConcluded, RunLost, STANDINGS_PER_FACT_MAX};
+use landfall_proto::fact::coordinator::{
+    CoordinatorFact, OpenedBy, RoundConcluded, RunLost, STANDINGS_PER_FACT_MAX, WitnessAsked,
+};
 use landfall_proto::id::{NodeId, RoundId};
 use landfall_proto::report::Reason;
 use landfall_proto::time::{Timestamp, after};
@@ -37,7 +39,8 @@ pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) ->
             return Look::wait(Some(until));
         }
     }
-    Look::decided(concluded(mesh, now, round), None)
+    let asks = if is_over { verify::asks(mesh, policy, now, round) } else { Vec::new() };
+    Look::decided(concluded(mesh, now, round, asks), None)
 }
 
 /// A leader died between the facts that open a round: it is opened again, with the same ids. Who an operator named beyond
@@ -72,7 +75,7 @@ fn at_deadline(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> L
         Some(CoordinatorFact::from(RunLost { epoch: mesh.epoch(), run: run.id, reason }))
     });
     let mut facts: Vec<CoordinatorFact> = lost.collect();
-    facts.extend(concluded(mesh, now, round));
+    facts.extend(concluded(mesh, now, round, verify::asks(mesh, policy, now, round)));
     Look::decided(facts, None)
 }
 
@@ -82,7 +85,7 @@ pub(super) fn reason_at_deadline(mesh: &Mesh, now: Timestamp, run: &Run) -> Opti
     // A process that has just begun, or just sees again, has not had the time to hear every beat.
     let is_fresh = mesh.attentive_since().is_none_or(|since| now < after(since, NODE_SILENCE));
     match run.stage {
-        Stage::Queued if online => Some(Reason::TurnNeverCame),
+        Stage::Queued if online => Some(run.refused.unwrap_or(Reason::TurnNeverCame)),
         // The advice for a turn that never came would mislead where the node itself is not there.
         Stage::Queued => Some(Reason::NodeSilent),
         Stage::Sent | Stage::Running if !online && !is_fresh => Some(Reason::NodeSilent),
@@ -90,27 +93,33 @@ pub(super) fn reason_at_deadline(mesh: &Mesh, now: Timestamp, run: &Run) -> Opti
     }
 }
 
-fn concluded(mesh: &Mesh, now: Timestamp, round: &Round) -> Vec<CoordinatorFact> {
+/// The verdict, and before it what neighbours are asked only at the deadline: what they see is attached later.
+fn concluded(mesh: &Mesh, now: Timestamp, round: &Round, asks: Vec<WitnessAsked>) -> Vec<CoordinatorFact> {
     let late = mesh.process.leading_since.is_some_and(|since| since > round.deadline);
     let verdict = verify::verdict(mesh, round, now, late);
     let Verdict { kind, summary, nodes, late } = verdict;
-    let groups = groups(nodes.into_iter().map(|node| settled(mesh, now, round, node)).collect());
+    let groups = groups(nodes.into_iter().map(|node| settled(mesh, now, round, &asks, node)).collect());
     let parts = if groups.len() > 1 { u32::try_from(groups.len()).unwrap_or(u32::MAX) } else { 0 };
     let fact = |(part, nodes)| {
         let verdict = Verdict { kind, summary: summary.clone(), nodes, late };
         RoundConcluded { epoch: mesh.epoch(), round: round.id, concluded_at: now, verdict, part, parts }.into()
     };
-    (0..).zip(groups).map(fact).collect()
+    let verdict = (0..).zip(groups).map(fact);
+    let asks = asks.iter().cloned().map(CoordinatorFact::from);
+    asks.chain(verdict).collect()
 }
 
 /// Says why a node is missing, and lets no witness appear pending who cannot answer any more.
-fn settled(mesh: &Mesh, now: Timestamp, round: &Round, mut node: NodeStanding) -> NodeStanding {
+fn settled(mesh: &Mesh, now: Timestamp, round: &Round, asks: &[WitnessAsked], mut node: NodeStanding) -> NodeStanding {
     if node.standing == Standing::Missing && node.reason.is_none() {
         let run = mesh.runs.get(&node.run);
         node.reason = run.and_then(|run| reason_at_deadline(mesh, now, run)).or(Some(Reason::NoReport));
     }
     if node.witness == Witness::Pending && !verify::is_looked_at(mesh, now, round, node.run) {
         node.witness = Witness::Unwitnessed;
+    }
+    if node.witness == Witness::Unwitnessed && asks.iter().any(|ask| ask.runs.contains(&node.run)) {
+        node.witness = Witness::Pending;
     }
     node
 }

@@ -12,7 +12,7 @@ use crate::core::quarantine::quarantined_by;
 use crate::core::record::{AlertRecord, Leader, Resolved};
 
 /// Resolved alerts that are kept in memory.
-const RESOLVED_MAX: usize = 1000;
+pub(in crate::core) const RESOLVED_MAX: usize = 1000;
 
 impl Mesh {
     /// The first claim of the next term wins, and the first one of a later era.

@@ -68,11 +68,15 @@ impl Mesh {
         let is_failing = known.backup.trouble.is_some() || known.check.trouble.is_some();
         self.touched.nodes.insert(id.clone());
         if let Some(entry) = self.routines.get_mut(routine) {
-            if is_failing {
-                entry.failing.insert(id.clone())
-            } else {
-                entry.failing.remove(id)
-            };
+            let failing_since = &mut self.process.failing_since;
+            if !is_failing {
+                entry.failing.remove(id);
+                failing_since.remove(&(routine.clone(), id.clone()));
+            } else if entry.failing.insert(id.clone())
+                && let Some(now) = self.process.latest
+            {
+                failing_since.insert((routine.clone(), id.clone()), now);
+            }
         }
         if troubles || good {
             self.agenda.mark(Matter::RoutineAlerts(routine.clone()));
@@ -89,6 +93,7 @@ impl Mesh {
             routine.overdue.remove(node);
             self.touched.routines.insert(about.routine.clone());
             self.agenda.mark(Matter::RoutineAlerts(about.routine.clone()));
+            self.agenda.mark(Matter::NodeAlerts(node.clone()));
         }
     }
 }

@@ -8,11 +8,13 @@ mod rounds;
 mod runs;
 mod vitals;
 
+pub(super) use decisions::RESOLVED_MAX;
 use landfall_proto::envelope::{Envelope, Position};
 use landfall_proto::fact::agent::AgentFact;
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::id::{Holder, NodeId};
 use landfall_proto::time::Timestamp;
+pub(super) use restore::{ROUNDS_KEPT_MAX, RUNS_KEPT_MAX};
 
 use super::agenda::Matter;
 use super::command;

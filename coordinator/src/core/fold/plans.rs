@@ -78,6 +78,7 @@ impl Mesh {
             (live.rival, live.clash_at, live.set_back_at) = (None, None, None);
         }
         for (name, routine) in routines {
+            self.process.failing_since.remove(&(name.clone(), id.clone()));
             if routine.present {
                 self.unannounce(id, &routine.plan);
             }

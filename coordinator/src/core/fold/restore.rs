@@ -17,10 +17,10 @@ use crate::core::step::Logged;
 const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// Concluded rounds in memory.
-const ROUNDS_KEPT_MAX: usize = 500;
+pub(in crate::core) const ROUNDS_KEPT_MAX: usize = 500;
 
 /// Runs of concluded rounds in memory.
-const RUNS_KEPT_MAX: usize = 50_000;
+pub(in crate::core) const RUNS_KEPT_MAX: usize = 50_000;
 
 impl Mesh {
     /// Builds the mesh again from what the ledger holds.

@@ -19,6 +19,9 @@ use crate::core::verify;
 /// A node that asked to be left alone is asked again after this.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
+/// A node whose disk is full is asked again after this: a person has to make room, and each try is two facts of the log.
+const FULL_WAIT: Duration = Duration::from_secs(120);
+
 impl Mesh {
     /// Opens a round, or adds the runs of another fact that opens it. A round that is open is not opened again.
     pub(super) fn round_opened(&mut self, body: &RoundOpened) {
@@ -159,10 +162,14 @@ impl Mesh {
                     sent.accepted = true;
                 }
             }),
-            Some(Reason::Busy | Reason::NodeSilent) if cancelled => self.change(body.run, |run| cancel_queued(run, at)),
-            Some(Reason::Busy) => self.change(body.run, |run| {
+            Some(Reason::Busy | Reason::NoSpace | Reason::NodeSilent) if cancelled => {
+                self.change(body.run, |run| cancel_queued(run, at))
+            }
+            Some(reason @ (Reason::Busy | Reason::NoSpace)) => self.change(body.run, |run| {
+                let is_full = reason == Reason::NoSpace;
                 run.stage = Stage::Queued;
-                run.not_before = Some(after(at, BUSY_WAIT));
+                run.not_before = Some(after(at, if is_full { FULL_WAIT } else { BUSY_WAIT }));
+                run.refused = is_full.then_some(reason);
             }),
             Some(Reason::NodeSilent) => self.change(body.run, |run| run.stage = Stage::Queued),
             Some(reason) => self.refused_for_good(body, reason, at),
@@ -298,6 +305,9 @@ impl Mesh {
         }
         let Some(verdict) = verdict else { return };
         for standing in &verdict.nodes {
+            if standing.standing == Standing::Missing {
+                self.agenda.mark(Matter::NodeAlerts(standing.node.clone()));
+            }
             let known = self.nodes.get_mut(&standing.node).and_then(|node| node.routines.get_mut(&routine_name));
             let is_other = known
                 .as_ref()

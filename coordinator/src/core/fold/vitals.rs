@@ -41,6 +41,12 @@ impl Mesh {
         }
         if !was_heard {
             self.set_away(&node, false);
+            // That it has not started says something only of a node that is heard.
+            let routines = self.nodes.get(&node).into_iter().flat_map(|node| node.routines.keys());
+            let routines = routines.filter_map(|name| self.routines.get(name));
+            for routine in routines.filter(|routine| !routine.open.is_empty()) {
+                self.agenda.mark(Matter::RoutineAlerts(routine.name.clone()));
+            }
             command::for_node(self, &node).into_iter().for_each(|id| self.agenda.mark(Matter::Command(id)));
         }
         if !was_heard || is_strange || self.index.alerts_about.contains_key(&Matter::NodeAlerts(node.clone())) {

@@ -1,12 +1,12 @@
 //! Stories of operators: start, cancel, retry, retire, limits, and what they are told when it cannot be.
 
-use landfall_proto::command::Action;
+use landfall_proto::command::{Action, Refused};
 use landfall_proto::control::{Problem, Reply, Request};
 use landfall_proto::fact::coordinator::OpenedBy;
 use landfall_proto::id::{NodeId, RoundId};
-use landfall_proto::limit::LimitName;
+use landfall_proto::limit::{LimitName, WaitReason};
 use landfall_proto::report::{Outcome, Reason, TaskKind};
-use landfall_proto::verdict::VerdictKind;
+use landfall_proto::verdict::{Standing, VerdictKind};
 use uuid::Uuid;
 
 use super::world::{Does, GOOD, World, node, routine};
@@ -139,6 +139,43 @@ fn a_retry_is_a_round_of_its_own_for_the_nodes_that_failed() {
     assert_eq!(world.open_alerts(), Vec::<String>::new());
     assert!(refused(retry(&mut world, RoundId(Uuid::from_u128(8)).0, 9)).why.contains("good"));
     assert!(refused(retry(&mut world, Uuid::from_u128(1), 10)).why.contains("no run or round"));
+}
+
+#[test]
+fn a_node_that_the_verdict_called_missing_is_tried_again_at_once_and_waits_for_what_still_runs() {
+    let mut world = World::new(&["a", "b"]);
+    world.agents.get_mut(&node("b")).unwrap().does = Does::Hold;
+    world.pass("65s");
+    let (first, run) = (world.round().id, world.run_of("b").id);
+    assert!(refused(retry(&mut world, first.0, 7)).fix.contains("deadline"), "its round goes on");
+    world.pass("8h 1m");
+    assert_eq!(world.kind(), Some(VerdictKind::Overdue));
+    world.agents.get_mut(&node("b")).unwrap().does = GOOD;
+    assert_eq!(retry(&mut world, first.0, 8), Reply::Opened { round: RoundId(Uuid::from_u128(8)) });
+    world.pass("10s");
+    let waits = crate::core::permits::waits_for(world.mesh(), &world.policy, world.now, world.run_of("b"));
+    assert_eq!(waits, WaitReason::EarlierRun { run });
+    world.ends("b", run, Outcome::Ok, Reason::Completed);
+    world.settle();
+    let late = world.mesh().runs()[&run].end.clone().unwrap();
+    assert_eq!((late.outcome, late.late), (Outcome::Ok, true), "the first result is recorded all the same");
+    world.pass("40s");
+    assert_eq!(world.kind(), Some(VerdictKind::Converged));
+    let begun = world.commands.iter().filter(|command| matches!(command.action, Action::Start { .. })).count();
+    assert_eq!(begun, 3, "a and b once in the round, b once more");
+}
+
+#[test]
+fn a_node_without_room_says_so_and_so_does_the_verdict() {
+    let mut world = World::new(&["a", "b"]);
+    world.agents.get_mut(&node("b")).unwrap().does = Does::Refuse(Refused::NoSpace);
+    world.pass("65s");
+    let waits = crate::core::permits::waits_for(world.mesh(), &world.policy, world.now, world.run_of("b"));
+    assert_eq!(waits, WaitReason::NodeFull { node: node("b") });
+    world.pass("8h 1m");
+    let verdict = world.round().verdict.clone().unwrap();
+    let standing = verdict.nodes.iter().find(|standing| standing.node == node("b")).unwrap();
+    assert_eq!((standing.standing, standing.reason), (Standing::Missing, Some(Reason::NoSpace)));
 }
 
 #[test]

@@ -374,3 +374,22 @@ fn what_a_witness_says_after_the_verdict_is_attached_and_alarms_but_changes_no_v
     let run = RunId::of(id, &node("b"), TaskKind::Backup);
     assert_eq!(world.mesh().rounds()[&id].witness_of(run), Witness::Contradicted { by: node("a") });
 }
+
+#[test]
+fn what_landed_in_an_overdue_round_is_looked_at_all_the_same() {
+    let mut world = World::new(&["a", "b", "c"]);
+    world.agents.get_mut(&node("b")).unwrap().blind_to.insert(node("a"));
+    world.agents.get_mut(&node("c")).unwrap().does = Does::Hold;
+    world.agents.get_mut(&node("a")).unwrap().blind_to.insert(node("b"));
+    world.pass("8h 1m");
+    assert_eq!(world.kind(), Some(VerdictKind::Overdue));
+    let round = world.round();
+    assert!(!round.asks.is_empty() && round.asks.iter().all(|ask| ask.answer.is_some()), "{:?}", round.asks);
+    let verdict = round.verdict.as_ref().unwrap();
+    let of = |name: &str| verdict.nodes.iter().find(|standing| standing.node == node(name)).unwrap();
+    assert_eq!((of("a").standing, &of("a").witness), (Standing::Good, &Witness::Pending), "it does not wait for them");
+    assert_eq!((of("c").standing, &of("c").witness), (Standing::Missing, &Witness::Unwitnessed));
+    let answered = ["a", "b"].map(|name| round.witness_of(world.run_of(name).id));
+    assert!(answered.iter().all(|witness| !matches!(witness, Witness::Pending | Witness::Unwitnessed)), "{answered:?}");
+    assert_eq!(world.decisions("round_concluded"), 1);
+}

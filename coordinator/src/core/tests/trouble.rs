@@ -17,6 +17,7 @@ fn when_several_nodes_fail_together_one_alert_says_so() {
     world.pass("65s");
     world.end("a", Outcome::Failed, Reason::Network);
     world.end("b", Outcome::Failed, Reason::Network);
+    world.pass("2s");
     assert_eq!(world.open_alerts(), ["failed/nightly/a", "failed/nightly/b"]);
     world.end("c", Outcome::Failed, Reason::Network);
     assert_eq!(world.open_alerts(), ["diverged/nightly"]);
@@ -32,6 +33,56 @@ fn when_several_nodes_fail_together_one_alert_says_so() {
     world.pass("10s");
     assert_eq!(world.open_alerts(), Vec::<String>::new());
     assert_eq!(world.told("diverged/nightly"), (1, 1));
+}
+
+#[test]
+fn nodes_that_fail_within_a_moment_are_told_in_one_alert_and_one_alone_hardly_waits() {
+    let mut world = World::new(&["a", "b", "c", "d"]);
+    for name in ["a", "b", "c", "d"] {
+        world.agents.get_mut(&node(name)).unwrap().does = Does::Hold;
+    }
+    world.pass("65s");
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.open_alerts(), Vec::<String>::new());
+        world.end(name, Outcome::Failed, Reason::Network);
+    }
+    assert_eq!(world.open_alerts(), ["diverged/nightly"]);
+    let singly = |name: &str| world.told(&format!("failed/nightly/{name}"));
+    assert_eq!([singly("a"), singly("b"), singly("c")], [(0, 0); 3]);
+
+    let mut world = World::new(&["a", "b"]);
+    world.agents.get_mut(&node("a")).unwrap().does = Does::Hold;
+    world.agents.get_mut(&node("b")).unwrap().does = Does::Hold;
+    world.pass("65s");
+    world.end("a", Outcome::Failed, Reason::Network);
+    world.pass("2s");
+    assert_eq!(world.told("failed/nightly/a"), (1, 0), "the others go on for hours");
+    world.end("b", Outcome::Failed, Reason::Integrity);
+    assert_eq!(world.told("failed/nightly/b"), (1, 0), "the verdict has fallen: nobody else can fail");
+}
+
+#[test]
+fn a_node_that_is_down_for_a_round_is_told_of_as_overdue_and_not_as_late() {
+    let mut world = World::new(&["a", "b"]);
+    world.cut_off("b");
+    world.pass("2h");
+    assert_eq!(world.open_alerts(), ["node_silent/b"], "hours before the deadline somebody can still help");
+    assert_eq!(world.told("late/nightly"), (0, 0));
+    world.pass("6h 2m");
+    assert_eq!(world.open_alerts(), ["node_silent/b", "overdue/nightly"]);
+    world.bring_back("b");
+    world.pass("10s");
+    assert!(!world.is_open("node_silent/b"));
+
+    let mut world = World::new(&["a", "b"]);
+    world.pass("7h 59m");
+    world.agents.get_mut(&node("b")).unwrap().does = Does::Hold;
+    world.start(&["b"], 3);
+    world.pass("7h 58m");
+    world.cut_off("b");
+    world.pass("10m");
+    assert_eq!(world.told("node_silent/b"), (0, 0), "the deadline came first and says more");
+    assert!(world.is_open("overdue/nightly"));
 }
 
 #[test]

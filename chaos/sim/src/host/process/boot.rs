@@ -55,6 +55,7 @@ impl Host {
             witnesses: Vec::new(),
             heard: None,
             blocked: None,
+            before: None,
             queue: VecDeque::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,

@@ -1,6 +1,6 @@
 //! What a machine hears from the mesh and says to it.
 
-use landfall_agent::core::{Input, Onward, Report, Told3};
+use landfall_agent::core::{Input, Onward, Report, Told3, without_room};
 use landfall_proto::command::{Answer, Command, Refused};
 use landfall_proto::envelope::Identity;
 use landfall_proto::id::RunId;
@@ -39,6 +39,13 @@ impl Host {
             self.record.refused(command.id);
             let message = "the signature fits no key that this node knows".to_owned();
             let answer = Answer::Refused { reason: Refused::Signature, message };
+            return out.push(Out::Answer { question, answer });
+        }
+        let clock = self.clock(now);
+        let blocked = self.process.as_ref().filter(|process| process.blocked.is_some());
+        if let Some(process) = blocked {
+            let answer = without_room(&process.agent, clock, &command);
+            self.record.refused(command.id);
             return out.push(Out::Answer { question, answer });
         }
         if let Some(process) = &mut self.process {

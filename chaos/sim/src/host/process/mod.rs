@@ -61,6 +61,8 @@ pub(super) struct Process {
     witnesses: Vec<(Timestamp, Box<WitnessTask>)>,
     heard: Option<(Epoch, Timestamp)>,
     blocked: Option<Box<Blocked>>,
+    /// The core as it was before the command that it is taking in.
+    before: Option<(Ticket, Box<Agent>)>,
     queue: VecDeque<Wake>,
     tickets: BTreeMap<Ticket, Asked>,
     next_ticket: u64,

@@ -1,6 +1,6 @@
 //! One step of the core after another: written down first, then done.
 
-use landfall_agent::core::{Aging, Effect, Held, Input, Step, SyncMeans, Ticket, step, sync_means};
+use landfall_agent::core::{Aging, Effect, Held, Input, Step, SyncMeans, Ticket, step, sync_means, without_room};
 use landfall_proto::command::{Answer, Refused};
 use landfall_proto::fact::agent::{AgentFact, StartCause};
 use landfall_proto::id::{Incarnation, RunId};
@@ -26,8 +26,12 @@ impl Host {
                 process.next_ticket += 1;
                 let command = asked.command.clone();
                 process.tickets.insert(ticket, asked);
+                process.before = Some((ticket, Box::new(process.agent.clone())));
                 let command = self.raised(command);
                 self.input(now, Input::Told(ticket, command), out);
+                if let Some(process) = &mut self.process {
+                    process.before = None;
+                }
             }
             Wake::Sync(sync) => self.synchronise(now, sync, out),
         }
@@ -102,6 +106,9 @@ impl Host {
         self.publish_early(&step.facts, step.clock, out);
         let Ok(seqs) = self.disk.commit(&self.spec.node, &step.changes, &step.facts, step.clock) else {
             self.record.hit("agent-disk-full", out);
+            if self.refuse_for_room(now, step.clock, out) {
+                return;
+            }
             self.disk.release_reserve();
             self.oracle.excuse();
             if let Some(process) = &mut self.process {
@@ -109,6 +116,9 @@ impl Host {
             }
             return;
         };
+        if seqs.end - seqs.start < step.facts.len() as u64 {
+            self.record.hit("outbox-at-cap", out);
+        }
         self.record.wrote(self.disk.facts_from(seqs.start, usize::MAX), now);
         for fact in &step.facts {
             self.oracle.hear(fact, step.clock, &mut self.record.trace.due);
@@ -126,6 +136,17 @@ impl Host {
             return;
         }
         self.perform_all(now, step.clock, step.effects, out);
+    }
+
+    /// A command that cannot be written down is refused, and the core forgets that it was given.
+    fn refuse_for_room(&mut self, now: Timestamp, clock: Timestamp, out: &mut Vec<Out>) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        let Some((ticket, before)) = process.before.take() else { return false };
+        process.agent = *before;
+        let Some(asked) = process.tickets.get(&ticket) else { return true };
+        let answer = without_room(&process.agent, clock, &asked.command);
+        self.answer(now, clock, ticket, answer, None, out);
+        true
     }
 
     fn perform_all(&mut self, now: Timestamp, clock: Timestamp, effects: Vec<Effect>, out: &mut Vec<Out>) {
