@@ -13,6 +13,7 @@ pub mod pass;
 mod publish;
 mod reads;
 mod rebuild;
+mod replay;
 mod requests;
 mod serve;
 pub mod service;
