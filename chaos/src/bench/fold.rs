@@ -50,12 +50,16 @@ const RUNS_AT_ONCE: usize = 150;
 /// What a run leaves in the log with its share of what is decided about its round, in tenths.
 const TENTHS_A_RUN: usize = 10 * FACTS_A_RUN + 7;
 
+/// What the bus may store: a fact takes less than half of this there.
+const STORE_BYTES: u64 = 256 << 20;
+const STORE_BYTES_A_FACT: u64 = 1024;
+
 /// Between two lines that say how far it is.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
 pub async fn run(options: &Options) -> anyhow::Result<Table> {
     tools::own()?;
-    let mut mesh = start().await;
+    let mut mesh = start(options.facts).await;
     let bus = connect(&mesh, Role::Operator, "operator").await?;
     let mut writers = Writers::connect(&mesh, options.facts).await?;
     writers.greet().await?;
@@ -208,9 +212,9 @@ fn report(length: u64, chunk: usize, course: &Course) -> Table {
     table
 }
 
-async fn start() -> Cluster {
-    let place = Place::new("bench-fold");
-    let mut mesh = NODES.into_iter().fold(Setup::new(place), |setup, name| setup.node(Node::new(name))).start().await;
+async fn start(facts: usize) -> Cluster {
+    let setup = Setup::new(Place::new("bench-fold")).store_bytes_max(STORE_BYTES + STORE_BYTES_A_FACT * facts as u64);
+    let mut mesh = NODES.into_iter().fold(setup, |setup, name| setup.node(Node::new(name))).start().await;
     // The nodes' facts come from here.
     NODES.into_iter().for_each(|name| mesh.kill_agent(name));
     mesh
