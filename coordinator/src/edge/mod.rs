@@ -12,6 +12,7 @@ pub mod pass;
 mod publish;
 mod reads;
 mod rebuild;
+mod replay;
 mod requests;
 mod serve;
 pub mod service;

@@ -24,6 +24,7 @@ use super::command::Commander;
 use super::intake::Reader;
 use super::ledger::{Ledger, LedgerError};
 use super::pass::Pass;
+use super::replay::Replay;
 use super::requests::Desk;
 use super::{clock, publish};
 use crate::config::SinkConfig;
@@ -107,19 +108,20 @@ pub(super) async fn run(
         shell.tell_everybody(alert);
     }
     shell.feed(Input::Woke);
-    shell.finish()?;
+    shell.finish().await?;
     let ended = loop {
         tokio::select! {
             () = &mut stop => break Ended::Stopped,
             () = std::future::ready(()), if shell.desk.has_reads() => {}
-            told = reader.next() => shell.take_batch(told, &mut reader),
+            told = reader.next(), if shell.replay.has_room() => shell.take_piece(told, &mut reader),
+            written = shell.replay.written() => written?,
             Some(event) = happened.recv() => shell.take_events(event, &mut happened),
             Some(delivery) = deliveries.recv() => shell.feed(Input::Delivered(delivery)),
             Ok(()) = link.changed() => shell.link_changed(),
             () = sleep_until(shell.wake) => shell.feed(Input::Woke),
             _ = beacon.tick() => shell.beat(),
         }
-        shell.finish()?;
+        shell.finish().await?;
         if shell.mesh.sees_the_log() {
             shell.pass.note(clock::now(), shell.mesh.leads());
             if let Some(ready) = ready.take() {
@@ -182,6 +184,7 @@ pub(super) struct Shell {
     pub(super) must_restart: bool,
     /// Committed since the last barrier.
     is_dirty: bool,
+    pub(super) replay: Replay,
     wake: Instant,
 }
 
@@ -224,6 +227,7 @@ impl Shell {
             log,
             must_restart: false,
             is_dirty: false,
+            replay: Replay::new(),
             wake: Instant::now(),
         }
     }
@@ -298,8 +302,14 @@ impl Shell {
     }
 
     /// The end of a turn: decisions leave for the log, the state goes to the ledger, and only then is anything done.
-    fn finish(&mut self) -> Result<(), LedgerError> {
+    async fn finish(&mut self) -> Result<(), LedgerError> {
         self.publish();
+        if self.replay.is_far() && self.effects.is_empty() && !self.mesh.acts() {
+            self.gather();
+            return Ok(());
+        }
+        self.replay.settle().await?;
+        self.replay.begin();
         let changes = self.mesh.take_changes();
         if !changes.is_empty() {
             self.ledger.commit(&changes)?;
@@ -311,6 +321,18 @@ impl Shell {
         }
         self.answer_reads();
         self.answer_beats()
+    }
+
+    /// The end of a turn far behind the log's end: what was folded waits for a commit that is worth it. Who asks sees a part of
+    /// the past in any case, and is told how far behind it lies.
+    fn gather(&mut self) {
+        if self.replay.is_due() {
+            let changes = self.mesh.take_changes();
+            self.replay.write(&self.ledger, changes);
+            self.is_dirty = true;
+        }
+        self.heard.clear();
+        self.answer_reads();
     }
 
     /// Says to the nodes that were heard what is safe. They delete what is safe, so that the ledger is the only place left for
@@ -341,7 +363,8 @@ impl Shell {
     }
 
     async fn end(mut self, ended: Ended) -> Result<Ended, ShellError> {
-        self.finish()?;
+        self.replay.is_behind(0);
+        self.finish().await?;
         self.ledger.durable()?;
         self.say_goodbye(&ended).await;
         Ok(ended)

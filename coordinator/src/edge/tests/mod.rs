@@ -4,6 +4,7 @@
 mod agent;
 mod divergence;
 mod failover;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
