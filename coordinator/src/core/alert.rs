@@ -19,6 +19,7 @@ use super::round::Round;
 use super::routine::Routine;
 use super::run::Stage;
 use super::step::Notice;
+use super::tell;
 use super::verify::listed;
 use super::wish::{Wanted, Wishes, difference, fix_of};
 
@@ -120,10 +121,11 @@ pub(super) fn matter_of(alert: &Alert) -> Matter {
 pub(super) fn notice(mesh: &Mesh, policy: &Policy, id: Uuid) -> Option<Notice> {
     let record = mesh.alerts.get(&id)?;
     let resolved = record.resolved.is_some();
-    let had = |sink: &&String| record.deliveries.iter().any(|done| done.sink == **sink && done.resolved == resolved);
-    let sinks: Vec<String> = policy.sinks.iter().filter(|sink| !had(sink)).cloned().collect();
+    let had = |sink: &String| record.deliveries.iter().any(|done| done.sink == *sink && done.resolved == resolved);
+    let wanting = tell::receivers(mesh, policy, record).into_keys();
+    let sinks: Vec<String> = wanting.filter(|sink| !had(sink)).cloned().collect();
     let (alert, raised_at) = (record.alert.clone(), record.raised_at);
-    (!sinks.is_empty()).then(|| Notice { alert, raised_at, resolved: record.resolved.clone(), sinks })
+    (!sinks.is_empty()).then(|| Notice { alert, raised_at, resolved: record.resolved.clone(), reminder: 0, sinks })
 }
 
 /// Every notice that some sink may not have had.

@@ -345,6 +345,7 @@ impl World {
     /// People's sinks: slow now and then, and given up after a few attempts where they fail.
     fn notify(&mut self, seat: usize, notice: &Notice) {
         let (life, id, resolved) = (self.seats[seat].life, notice.alert.id, notice.resolved.is_some());
+        let reminder = notice.reminder;
         let key = notice.alert.key.0.clone();
         self.note(|| format!("people are told: {key}{}", if resolved { " is over" } else { "" }));
         for sink in notice.sinks.clone() {
@@ -356,7 +357,7 @@ impl World {
                 (1, self.soon(5, 800))
             };
             let error = has_failed.then(|| "the sink does not answer".to_owned());
-            let delivery = Delivery { id, resolved, sink, attempts, error, at };
+            let delivery = Delivery { id, resolved, reminder, sink, attempts, answer: None, error, at };
             self.queue.put(at, Event::Delivered { seat, life, delivery });
         }
     }
