@@ -181,6 +181,26 @@ fetch_plain() {
   settle "$name" "$new"
 }
 
+# Debian's Alertmanager reads its templates from a fixed place below /usr, where nothing is to be installed. In the unpacked copy the
+# name of that place is overwritten, in its own length, by that of a folder which the starter holds open.
+fetch_alertmanager() {
+  local new deb
+  local -r built_in=/usr/share/prometheus/alertmanager held=/proc/self/fd/9/./././././././././
+  download alertmanager trixie prometheus-alertmanager no
+  new="$(mktemp -d "$tools/.new-alertmanager.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  LC_ALL=C sed -i "s#$built_in#$held#g" "$new/root/usr/bin/prometheus-alertmanager"
+  mkdir "$new/bin"
+  cat >"$new/bin/alertmanager" <<SH
+#!/bin/sh
+here="\$(dirname "\$(dirname "\$(readlink -f "\$0")")")"
+exec 9<"\$here/root$built_in"
+exec "\$here/root/usr/bin/prometheus-alertmanager" "\$@"
+SH
+  chmod 755 "$new/bin/alertmanager"
+  settle alertmanager "$new"
+}
+
 # Programs with libraries of their own suite are unpacked with all that they depend on, the C library included, and started through
 # that suite's own loader. So the same borg 1.4.5 with Python 3.14 runs on Debian 12 (Python 3.11) and 13 (Python 3.13), where its
 # package could not be installed.
@@ -275,7 +295,7 @@ fetch() {
   restic) fetch_plain restic forky restic ;;
   restic-old) fetch_plain restic-old bookworm restic ;;
   borg) fetch_whole borg forky borgbackup usr/bin/borg ;;
-  alertmanager) fetch_plain alertmanager trixie prometheus-alertmanager ;;
+  alertmanager) fetch_alertmanager ;;
   promtool) fetch_plain promtool trixie promtool ;;
   python-aiosmtpd) fetch_whole python-aiosmtpd trixie python3-aiosmtpd "" ;;
   shellcheck) fetch_whole shellcheck trixie shellcheck usr/bin/shellcheck ;;

@@ -317,9 +317,7 @@ mod tests {
         assert_eq!(config.sinks.iter().map(|sink| &sink.name).collect::<Vec<_>>(), ["journal", "jsonl", "ops"]);
         assert_eq!(config.policy.silent_alert_after, Duration::from_secs(60));
         let waits = Duration::from_secs(10);
-        assert!(
-            matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == waits)
-        );
+        assert!(matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == waits));
         assert_eq!(config.bus.tls.unwrap().ca, folder.path().join("ca.crt"));
         let watchdog = config.watchdog.unwrap();
         assert_eq!((watchdog.url.as_str(), watchdog.interval), ("https://ping.example/x", WATCHDOG_INTERVAL));
@@ -343,7 +341,17 @@ mod tests {
         let text = "cluster = \"home\"\nname = \"one\"\nsigning_seed_file = \"hook\"\n[bus]\nurls = []\nseed_file = \"missing\"\n\
             [[sink]]\nkind = \"webhook\"\nurl = \"ftp://x\"\nattempts = 0\n";
         let keys: Vec<String> = problems(folder.path(), text).into_iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["bus.urls", "bus.seed_file", "signing_seed_file", "sink[0].attempts", "sink[0].url", "sink[0].secret_file"]);
+        assert_eq!(
+            keys,
+            [
+                "bus.urls",
+                "bus.seed_file",
+                "signing_seed_file",
+                "sink[0].attempts",
+                "sink[0].url",
+                "sink[0].secret_file"
+            ]
+        );
     }
 
     #[test]

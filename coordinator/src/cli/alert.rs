@@ -22,7 +22,9 @@ use crate::notify::{self, Taken};
 const ALERTS_MAX: usize = 2000;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  landfall alert test pager\n  landfall alert deliveries --failed\n  landfall alert deliveries --sink mail --json")]
+#[command(
+    after_help = "Examples:\n  landfall alert test pager\n  landfall alert deliveries --failed\n  landfall alert deliveries --sink mail --json"
+)]
 pub(super) struct AlertVerb {
     #[command(subcommand)]
     act: Act,
@@ -201,7 +203,8 @@ fn of_alert(view: &AlertView) -> Vec<Row> {
 }
 
 fn cells(row: &Row, now: Timestamp, screen: &Screen) -> Vec<String> {
-    let told = if row.reminder == 0 { row.status.to_owned() } else { format!("{} again ({})", row.status, row.reminder) };
+    let told =
+        if row.reminder == 0 { row.status.to_owned() } else { format!("{} again ({})", row.status, row.reminder) };
     let answer = match (&row.error, &row.answer) {
         (Some(error), _) => screen.paint(&format!("given up: {error}"), Tone::Bad),
         (None, Some(answer)) => answer.clone(),

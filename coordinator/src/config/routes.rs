@@ -9,6 +9,7 @@ use super::Finder;
 use super::receivers::SinkConfig;
 use crate::core::policy::AlertKind;
 use crate::core::route::Route;
+use crate::core::tell::CONVERGED;
 
 /// Routes, and entries of one list of a route.
 const ROUTES_MAX: usize = 64;
@@ -21,8 +22,8 @@ const PATTERN_CHARS_MAX: usize = 128;
 const REMINDER_INTERVAL_MIN: Duration = Duration::from_secs(60);
 const REMINDER_INTERVAL_MAX: Duration = Duration::from_secs(30 * 86_400);
 
-/// Alerts about a coordinator itself, which its state cannot hold.
-const OWN_KINDS: [&str; 2] = ["ledger_full", "ledger_rebuilt"];
+/// Alerts about a coordinator itself, which its state cannot hold, and what is no alert: a route for it alone tells successes only.
+const OWN_KINDS: [&str; 3] = ["ledger_full", "ledger_rebuilt", CONVERGED];
 
 impl Finder<'_> {
     pub(super) fn routes(&mut self, routes: Vec<Route>, sinks: &[SinkConfig]) -> Vec<Route> {
@@ -40,7 +41,8 @@ impl Finder<'_> {
                     self.problem_in(table, "kinds", &format!("there are no alerts of this kind: {error}"), &fix);
                 }
             }
-            let lists = [("sinks", route.sinks.len()), ("routines", route.routines.len()), ("labels", route.labels.len())];
+            let lists =
+                [("sinks", route.sinks.len()), ("routines", route.routines.len()), ("labels", route.labels.len())];
             for (key, length) in lists.into_iter().filter(|(_, length)| *length > ENTRIES_MAX) {
                 let what = format!("{length} entries are given; {ENTRIES_MAX} is the most");
                 self.problem_in(table, key, &what, "use patterns, or another route");

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use landfall_proto::time::Duration;
 use serde::Deserialize;
 
+use super::Finder;
 use super::receivers::{
     AlertmanagerConfig, Login, MailConfig, MailSecurity, PagerdutyConfig, Patience, SinkConfig, SinkKind, SlackConfig,
     read_secret,
 };
-use super::Finder;
 
 /// More sinks than anybody needs; each has a task and a queue.
 const SINKS_MAX: usize = 16;
@@ -87,11 +87,18 @@ impl FileSinkKind {
             Self::Journal => &[],
             Self::Jsonl => &["path"],
             Self::Webhook => &["url", "secret_file", "attempts", "timeout"],
-            Self::Alertmanager => {
-                &["urls", "user", "password_file", "link", "resend_interval", "attempts", "timeout"]
-            }
+            Self::Alertmanager => &["urls", "user", "password_file", "link", "resend_interval", "attempts", "timeout"],
             Self::Mail => &[
-                "server", "port", "security", "ca", "user", "password_file", "from", "to", "templates", "attempts",
+                "server",
+                "port",
+                "security",
+                "ca",
+                "user",
+                "password_file",
+                "from",
+                "to",
+                "templates",
+                "attempts",
                 "timeout",
             ],
             Self::Slack => &["url_file", "link", "attempts", "timeout"],
@@ -200,7 +207,8 @@ impl Table<'_, '_> {
         if url.is_none() {
             self.wrong("url", "a webhook needs an address", "write url = \"https://…\"");
         }
-        let secret_file = self.secret("secret_file", sink.secret_file.as_ref(), "the secret it shares with its receiver");
+        let secret_file =
+            self.secret("secret_file", sink.secret_file.as_ref(), "the secret it shares with its receiver");
         Some(SinkKind::Webhook { url: url?, secret_file: secret_file?, attempts, timeout })
     }
 
@@ -210,13 +218,15 @@ impl Table<'_, '_> {
         let link = self.link(sink.link);
         let resend_interval = sink.resend_interval.unwrap_or(RESEND_INTERVAL);
         if !(RESEND_INTERVAL_MIN..=RESEND_INTERVAL_MAX).contains(&resend_interval) {
-            let what = format!("{resend_interval} is no time after which an Alertmanager can be shown its alerts again");
+            let what =
+                format!("{resend_interval} is no time after which an Alertmanager can be shown its alerts again");
             let fix = format!("choose {RESEND_INTERVAL_MIN} to {RESEND_INTERVAL_MAX}; it lets go of an alert after 5m");
             self.wrong("resend_interval", &what, &fix);
         }
         let urls: Vec<String> = sink.urls.unwrap_or_default();
         if urls.is_empty() || urls.len() > ADDRESSES_MAX || !urls.iter().all(|url| is_web_address(url)) {
-            let fix = "write urls = [\"http://alertmanager-1.example:9093\", …], each replica by itself and no load balancer";
+            let fix =
+                "write urls = [\"http://alertmanager-1.example:9093\", …], each replica by itself and no load balancer";
             self.wrong("urls", &format!("1 to {ADDRESSES_MAX} addresses of Alertmanager's replicas are needed"), fix);
         }
         let urls = urls.into_iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
@@ -310,7 +320,11 @@ impl Table<'_, '_> {
             }
             (Some(_), None) | (None, Some(_)) => {
                 let key = if sink.user.is_some() { "user" } else { "password_file" };
-                self.wrong(key, "a user and a password belong together", "give both `user` and `password_file`, or neither");
+                self.wrong(
+                    key,
+                    "a user and a password belong together",
+                    "give both `user` and `password_file`, or neither",
+                );
                 None
             }
         }

@@ -135,8 +135,10 @@ pub(super) fn undelivered<'a>(mesh: &'a Mesh, policy: &'a Policy) -> impl Iterat
         let ended = record.resolved.as_ref().map(|resolved| resolved.at);
         ended.is_none_or(|at| since.is_some_and(|since| after(at, REPEATED_WITHIN) > since))
     };
-    let records = mesh.alerts.values().filter(is_of_interest);
-    records.filter_map(move |record| notice(mesh, policy, record.alert.id))
+    let mut records: Vec<&AlertRecord> = mesh.alerts.values().filter(is_of_interest).collect();
+    // What has ended comes before what is open: to a receiver that goes by keys, the end of an earlier trouble would end the later one.
+    records.sort_by_key(|record| (record.resolved.is_none(), record.raised_at, record.alert.id));
+    records.into_iter().filter_map(move |record| notice(mesh, policy, record.alert.id))
 }
 
 /// Single alerts for few failed nodes, one for many. Damaged data is always told by itself.

@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_pattern_means_what_a_shell_means_by_it() {
-        for (pattern, name) in [("*", ""), ("db.*", "db.daily"), ("*.d?ily", "db.daily"), ("a*b*c", "a-b-b-c"), ("", "")]
+        for (pattern, name) in
+            [("*", ""), ("db.*", "db.daily"), ("*.d?ily", "db.daily"), ("a*b*c", "a-b-b-c"), ("", "")]
         {
             assert!(matches(pattern, name), "{pattern} {name}");
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::agenda::Matter;
 use super::mesh::Mesh;
 use super::policy::Policy;
-use super::record::AlertRecord;
+use super::record::{AlertRecord, Resolved};
 use super::route::{Labels, Wish, told, told_of_success};
 use super::step::{Effect, Notice};
 
@@ -66,10 +66,11 @@ pub(super) fn remind(mesh: &mut Mesh, policy: &Policy, now: Timestamp, effects: 
         let mut again_at: Option<Timestamp> = None;
         let mut handed = Vec::new();
         let resolved = record.resolved.is_some();
+        let is_open_again = resolved && mesh.index.open_alerts.contains_key(&record.alert.key);
         for (sink, wish) in receivers(mesh, policy, record) {
             let done = record.deliveries.iter().find(|done| done.sink == *sink && done.resolved == resolved);
             let Some(done) = done else { continue };
-            let Some(interval) = interval(record, wish, done.error.is_some(), now) else { continue };
+            let Some(interval) = interval(record, wish, done.error.is_some(), is_open_again, now) else { continue };
             let key = (id, sink.clone());
             // What is on its way does not stand in the log yet.
             let under_way = mesh.process.reminded.get(&key).filter(|(reminder, _)| *reminder > done.reminder);
@@ -95,12 +96,20 @@ pub(super) fn remind(mesh: &mut Mesh, policy: &Policy, now: Timestamp, effects: 
 }
 
 /// How long after the last telling the next one is due.
-fn interval(record: &AlertRecord, wish: Wish, was_given_up: bool, now: Timestamp) -> Option<Duration> {
+fn interval(
+    record: &AlertRecord,
+    wish: Wish,
+    was_given_up: bool,
+    is_open_again: bool,
+    now: Timestamp,
+) -> Option<Duration> {
     let asked = wish.reminder_interval.filter(|_| record.resolved.is_none());
     if !was_given_up {
         return asked;
     }
-    let is_over = record.resolved.as_ref().is_some_and(|resolved| after(resolved.at, END_OF_INTEREST) <= now);
+    let is_old = |ended: &Resolved| after(ended.at, END_OF_INTEREST) <= now;
+    // To a receiver that goes by keys, the end of an earlier trouble would end the one that is open.
+    let is_over = record.resolved.as_ref().is_some_and(|ended| is_old(ended) || is_open_again);
     (!is_over).then(|| asked.map_or(GIVEN_UP_AGAIN, |asked| asked.min(GIVEN_UP_AGAIN)))
 }
 

@@ -33,9 +33,8 @@ pub struct Alertmanager {
 
 impl Alertmanager {
     pub fn new(config: &AlertmanagerConfig) -> Result<Self, SinkError> {
-        let read = |path| {
-            read_secret(path).map_err(|error| SinkError::last(format!("the password cannot be read: {error}")))
-        };
+        let read =
+            |path| read_secret(path).map_err(|error| SinkError::last(format!("the password cannot be read: {error}")));
         let password = config.login.as_ref().map(|login| read(&login.password_file)).transpose()?;
         Ok(Self {
             client: http::client(config.patience.timeout.as_std())?,
@@ -60,14 +59,16 @@ impl Alertmanager {
     /// Shows everything that stands.
     pub(super) async fn show(&self, cluster: &ClusterName, standing: &[Standing]) -> Answer {
         let entries = entries(cluster, standing, self.config.link.as_deref());
-        let mut last = Ok(Taken::new("nothing stands"));
+        let mut answer = Ok(Taken::new("nothing stands"));
         for batch in entries.chunks(BATCH_MAX) {
-            last = self.push(batch).await;
-            if last.is_err() {
-                break;
+            match self.push(batch).await {
+                Ok(taken) => answer = answer.and(Ok(taken)),
+                // What one batch is refused for need not be wrong in the next one; who is away is away for all.
+                Err(error) if error.is_final => answer = Err(error),
+                Err(error) => return Err(error),
             }
         }
-        last
+        answer
     }
 
     /// Pushes to every replica at once; one that takes it is enough, because what stands is shown again soon.

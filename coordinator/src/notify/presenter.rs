@@ -62,7 +62,11 @@ impl Presenter {
             Err(error) if self.fails => tracing::debug!(sink = self.sink, error = error.message, "still not shown"),
             Err(error) => {
                 self.fails = true;
-                tracing::error!(sink = self.sink, error = error.message, "the sink cannot be shown the standing alerts");
+                tracing::error!(
+                    sink = self.sink,
+                    error = error.message,
+                    "the sink cannot be shown the standing alerts"
+                );
             }
         }
     }

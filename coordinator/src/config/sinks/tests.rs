@@ -100,10 +100,7 @@ fn every_kind_of_sink_and_route_is_read() {
 #[test]
 fn each_mistake_in_a_sink_is_named_with_its_own_line() {
     let alertmanager = "[[sink]]\nkind = \"journal\"\n[[sink]]\nkind = \"alertmanager\"\nurls = [\"am:9093\"]\nresend_interval = \"10m\"\nuser = \"x\"\n";
-    assert_eq!(
-        keys(alertmanager),
-        found(&[("sink[1].user", 7), ("sink[1].resend_interval", 6), ("sink[1].urls", 5)])
-    );
+    assert_eq!(keys(alertmanager), found(&[("sink[1].user", 7), ("sink[1].resend_interval", 6), ("sink[1].urls", 5)]));
     let mail = "[[sink]]\nkind = \"mail\"\nserver = \"mail.example\"\nsecurity = \"none\"\nfrom = \"nobody\"\nto = []\ntemplates = \"gone\"\nca = \"gone\"\n";
     assert_eq!(
         keys(mail),

@@ -41,7 +41,9 @@ fn start() -> Server {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}; `deploy/tools.sh alertmanager` prints one for LANDFALL_ALERTMANAGER"));
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}; `deploy/tools.sh alertmanager` prints one for LANDFALL_ALERTMANAGER")
+        });
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
         let (_, rest) = line.split_once("address=127.0.0.1:")?;
@@ -169,7 +171,10 @@ fn an_identity_is_shown_once_and_what_fires_wins_over_what_ended() {
     let cluster = "home".parse().unwrap();
     let shown = |all: &[Standing]| entries(&cluster, all, None);
     let again = shown(&[stand(2, 200, None), stand(1, 100, Some(150))]);
-    assert_eq!((again.len(), again[0]["startsAt"].as_str(), again[0].get("endsAt")), (1, Some("1970-01-01T00:03:20Z"), None));
+    assert_eq!(
+        (again.len(), again[0]["startsAt"].as_str(), again[0].get("endsAt")),
+        (1, Some("1970-01-01T00:03:20Z"), None)
+    );
     let over = shown(&[stand(1, 100, Some(150)), stand(2, 200, Some(250))]);
     assert_eq!((over.len(), over[0]["endsAt"].as_str()), (1, Some("1970-01-01T00:04:10Z")));
 }

@@ -98,7 +98,8 @@ fn text(mail: &Value) -> String {
 #[tokio::test]
 async fn a_mail_says_what_happened_and_what_to_do_in_text_and_html() {
     let mut server = Server::start("none", None);
-    let told = deliver(server.config(MailSecurity::None, &["ops@example.org", "Ann <ann@example.org>"]), &letter()).await;
+    let told =
+        deliver(server.config(MailSecurity::None, &["ops@example.org", "Ann <ann@example.org>"]), &letter()).await;
     assert_eq!(told, end(1, Ok("250 2.0.0 kept (2 addresses)")));
     let (one, two) = (server.mail(), server.mail());
     assert_eq!((&one["to"][0], &two["to"][0]), (&"ops@example.org".into(), &"ann@example.org".into()));
@@ -145,7 +146,8 @@ async fn a_login_goes_through_starttls_or_tls_only() {
         assert!(told.attempts == 1 && error.contains("535"), "{name}: a wrong password stays wrong: {error}");
         assert!(!error.contains("wrong"), "no secret is repeated: {error}");
         config.ca = None;
-        let told = deliver(MailConfig { patience: Patience { attempts: 1, ..config.patience }, ..config }, &letter()).await;
+        let told =
+            deliver(MailConfig { patience: Patience { attempts: 1, ..config.patience }, ..config }, &letter()).await;
         assert!(told.told.is_err(), "{name}: a certificate that nobody vouches for is not believed");
     }
 }
@@ -166,10 +168,7 @@ async fn who_is_busy_is_tried_again_who_is_gone_is_told_and_nobody_gets_it_twice
     let to = ["ops@example.org", "busy@example.org", "gone@example.org", "ann@example.org"];
     let told = deliver(server.config(MailSecurity::None, &to), &letter()).await;
     assert_eq!(told.attempts, 2);
-    assert_eq!(
-        told.told.unwrap_err(),
-        "gone@example.org refused: 550: 5.1.1 no such user (3 of 4 addresses took it)"
-    );
+    assert_eq!(told.told.unwrap_err(), "gone@example.org refused: 550: 5.1.1 no such user (3 of 4 addresses took it)");
     let had: Vec<Value> = (0..3).map(|_| server.mail()["to"][0].clone()).collect();
     assert_eq!(had, ["ops@example.org", "ann@example.org", "busy@example.org"]);
     server.child.kill().unwrap();

@@ -25,7 +25,7 @@ class Rules:
         told = {
             "to": envelope.rcpt_tos,
             "from": envelope.mail_from,
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
             "user": session.auth_data.decode() if session.auth_data else None,
             "text": envelope.content.decode("utf-8"),
         }

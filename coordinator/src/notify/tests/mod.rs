@@ -51,7 +51,8 @@ async fn receiver(answers: &[&'static str]) -> (String, mpsc::Receiver<String>, 
             let request = read_request(&mut stream).await;
             sender.send(request).await.unwrap();
             let status = answers[number.min(answers.len() - 1)];
-            let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 0\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwords");
+            let answer =
+                format!("HTTP/1.1 {status}\r\nRetry-After: 0\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwords");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
