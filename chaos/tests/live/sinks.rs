@@ -75,7 +75,7 @@ async fn an_alertmanager_sees_a_failure_come_outlive_its_coordinator_and_go() {
     );
     let slack = format!(
         "kind = \"slack\"\nurl_file = {:?}\n[[routes]]\nkinds = [\"converged\"]\nsinks = [\"slack\"]\nsuccess = true\n\
-         [[routes]]\nseverity = \"critical\"\nsinks = [\"alertmanager\"]\n",
+         [[routes]]\nseverity = \"critical\"\nsinks = [\"alertmanager\"]\n[[routes]]\nsinks = []\n",
         address.display().to_string()
     );
     let mut cluster = Setup::new(place).sink(&prometheus).sink(&slack).node(node).start().await;
