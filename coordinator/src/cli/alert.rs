@@ -124,10 +124,8 @@ async fn test(options: &Test, named: Option<&Path>, screen: &Screen) -> Result<E
 async fn through_coordinator(sink: &str, named: Option<&Path>) -> Result<String, Failure> {
     let mesh = Mesh::connect(&context::find(named)?).await?;
     let request = Request::TestSink { sink: sink.to_owned(), request: clock::command_id().0 };
-    match mesh.ask(&request).await? {
-        Reply::Done { message } => Ok(message),
-        other => Err(Mesh::strange(&other)),
-    }
+    let reply = mesh.ask(&request).await?;
+    if let Reply::Done { message } = &reply { Ok(message.clone()) } else { Err(Mesh::strange(&reply)) }
 }
 
 async fn from_file(options: &Test) -> Result<String, Failure> {

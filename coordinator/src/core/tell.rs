@@ -135,7 +135,7 @@ pub(super) fn success(mesh: &Mesh, policy: &Policy, id: RoundId) -> Option<Notic
         fix: String::new(),
         runbook: None,
     };
-    (!sinks.is_empty()).then(|| Notice { alert, raised_at: at, resolved: None, reminder: 0, sinks })
+    (!sinks.is_empty()).then_some(Notice { alert, raised_at: at, resolved: None, reminder: 0, sinks })
 }
 
 /// Everything that receivers who forget have to see: open alerts, and those that ended lately.

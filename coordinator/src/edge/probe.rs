@@ -19,38 +19,45 @@ const UNDER_WAY_MAX: usize = 4;
 /// A test ends before the operator's tool stops asking for it.
 const PROBE_WITHIN: Duration = Duration::from_secs(8);
 
-/// What became of the last tests; without a reply it is under way.
+/// The last tests, oldest first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Probes(Arc<Mutex<VecDeque<(Uuid, Option<Reply>)>>>);
+pub(super) struct Probes(Arc<Mutex<VecDeque<Probe>>>);
+
+#[derive(Debug)]
+struct Probe {
+    id: Uuid,
+    /// Absent while it is under way.
+    reply: Option<Reply>,
+}
 
 /// What is to be done about a test that is asked.
 enum Step {
     Make,
     /// Whoever makes it gives the answer, or the next time it is asked.
     Wait,
-    Answer(Reply),
+    Answer(Box<Reply>),
 }
 
 impl Probes {
     fn begin(&self, id: Uuid) -> Step {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, reply)) = known.iter().find(|(other, _)| *other == id) {
-            return reply.clone().map_or(Step::Wait, Step::Answer);
+        if let Some(probe) = known.iter().find(|probe| probe.id == id) {
+            return probe.reply.clone().map_or(Step::Wait, |reply| Step::Answer(Box::new(reply)));
         }
-        if known.iter().filter(|(_, reply)| reply.is_none()).count() >= UNDER_WAY_MAX {
-            return Step::Answer(busy());
+        if known.iter().filter(|probe| probe.reply.is_none()).count() >= UNDER_WAY_MAX {
+            return Step::Answer(Box::new(busy()));
         }
         if known.len() >= PROBES_MAX {
             known.pop_front();
         }
-        known.push_back((id, None));
+        known.push_back(Probe { id, reply: None });
         Step::Make
     }
 
     fn end(&self, id: Uuid, reply: Reply) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = known.iter_mut().find(|(other, _)| *other == id) {
-            place.1 = Some(reply);
+        if let Some(probe) = known.iter_mut().find(|probe| probe.id == id) {
+            probe.reply = Some(reply);
         }
     }
 }
@@ -70,7 +77,7 @@ impl Shell {
         };
         match self.desk.probes.begin(id) {
             Step::Wait => return,
-            Step::Answer(reply) => return self.reply(incoming, reply),
+            Step::Answer(reply) => return self.reply(incoming, *reply),
             Step::Make => {}
         }
         let (probes, replier, cluster) = (self.desk.probes.clone(), self.replier(), self.bus.cluster().clone());

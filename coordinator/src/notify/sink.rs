@@ -24,7 +24,7 @@ pub(super) enum Sink {
     Jsonl(Jsonl),
     Webhook(Webhook),
     Alertmanager(Alertmanager),
-    Mail(Mail),
+    Mail(Box<Mail>),
     Slack(Slack),
     Pagerduty(Pagerduty),
 }
@@ -42,7 +42,7 @@ impl Sink {
                 Self::Webhook(Webhook::new(url.clone(), secret, timeout.as_std())?)
             }
             SinkKind::Alertmanager(config) => Self::Alertmanager(Alertmanager::new(config)?),
-            SinkKind::Mail(config) => Self::Mail(Mail::new(config)?),
+            SinkKind::Mail(config) => Self::Mail(Box::new(Mail::new(config)?)),
             SinkKind::Slack(config) => Self::Slack(Slack::new(config)?),
             SinkKind::Pagerduty(config) => Self::Pagerduty(Pagerduty::new(config)?),
         })
