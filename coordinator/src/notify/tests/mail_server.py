@@ -12,7 +12,7 @@ class Rules:
     def __init__(self):
         self.asked = {}
 
-    async def handle_RCPT(self, server, session, envelope, address, options):
+    async def handle_RCPT(self, server, talk, envelope, address, options):
         self.asked[address] = self.asked.get(address, 0) + 1
         if address.startswith("gone"):
             return "550 5.1.1 no such user"
@@ -21,12 +21,12 @@ class Rules:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_DATA(self, server, talk, envelope):
         told = {
             "to": envelope.rcpt_tos,
             "from": envelope.mail_from,
             "tls": server.transport.get_extra_info("ssl_object") is not None,
-            "user": session.auth_data.decode() if session.auth_data else None,
+            "user": talk.auth_data.decode() if talk.auth_data else None,
             "text": envelope.content.decode("utf-8"),
         }
         print(json.dumps(told), flush=True)
@@ -34,7 +34,7 @@ class Rules:
 
 
 def authenticator(login):
-    def check(server, session, envelope, mechanism, data):
+    def check(server, talk, envelope, mechanism, data):
         user, password = data.login.decode(), data.password.decode()
         return AuthResult(success=f"{user}:{password}" == login, auth_data=data.login, handled=False)
 
@@ -55,7 +55,7 @@ async def main():
     starttls = context if options.security == "starttls" else None
     rules = Rules()
 
-    def session():
+    def talk():
         return SMTP(
             rules,
             tls_context=starttls,
@@ -67,7 +67,7 @@ async def main():
         )
 
     wrapper = context if options.security == "tls" else None
-    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0, ssl=wrapper)
+    server = await asyncio.get_running_loop().create_server(talk, "127.0.0.1", 0, ssl=wrapper)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
