@@ -33,8 +33,11 @@ fn installed(place: &Place, path: &str) -> PathBuf {
     for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
         let Some(named) = line.split('"').find(|part| part.starts_with(&etc.display().to_string())) else { continue };
         let name = named.strip_prefix(&place.root().display().to_string()).unwrap().trim_start_matches('/');
-        let content =
-            if named.ends_with(".seed") { Seed::generate().expose().to_owned() } else { "a secret line".to_owned() };
+        let content = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
+            Some("seed") => Seed::generate().expose().to_owned(),
+            Some("url") => "https://hooks.example/secret".to_owned(),
+            _ => "a secret line".to_owned(),
+        };
         if !place.path(name).exists() && Path::new(name).extension().is_some() {
             place.secret(name, &content);
         }

@@ -1,19 +1,28 @@
 //! The coordinator's own file, `coordinator.toml`: who it is, where the bus is, what it decides by, and whom it tells.
 
 mod file;
+mod receivers;
+mod routes;
+mod sinks;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use landfall_proto::alert::Alert;
 use landfall_proto::bus::{LogSettings, Seed, Tls};
 use landfall_proto::file::{FileProblem, problem_at, read_toml};
 use landfall_proto::id::{ClusterName, Holder};
 use landfall_proto::time::Duration;
 
 use crate::core::policy::Policy;
-use file::{FileConfig, FileSink, FileSinkKind, FileWatchdog};
+use crate::core::route::{Route, told};
+use file::{FileConfig, FileWatchdog};
 pub(crate) use file::{FileTls, TLS_HALF};
+pub use receivers::{
+    AlertmanagerConfig, Login, MailConfig, MailSecurity, PagerdutyConfig, Patience, SinkConfig, SinkKind, SlackConfig,
+    read_secret,
+};
 
 /// Where a person finds every key.
 const SAMPLE: &str = "`deploy/config/coordinator.toml` shows every key";
@@ -21,20 +30,12 @@ const SAMPLE: &str = "`deploy/config/coordinator.toml` shows every key";
 /// Where the file is when nobody says otherwise.
 pub const CONFIG_PATH: &str = "/etc/landfall/coordinator.toml";
 
-/// Attempts and patience of a webhook where the file does not say.
-const WEBHOOK_ATTEMPTS: u32 = 6;
-const WEBHOOK_ATTEMPTS_MAX: u32 = 50;
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How often the address outside is called where the file does not say, and at most.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(60);
 const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Copies of the log that make sense: an even number survives no more than the one below it, and the bus keeps five at most.
 const REPLICAS: [usize; 3] = [1, 3, 5];
-
-/// More sinks than anybody needs; each has a task and a queue.
-const SINKS_MAX: usize = 16;
 
 /// Everything `serve` needs. Seeds are read already.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub signing_seed: Seed,
     pub policy: Policy,
     pub sinks: Vec<SinkConfig>,
+    /// Which of the sinks are told what.
+    pub routes: Vec<Route>,
     /// Who notices when this coordinator is gone.
     pub watchdog: Option<WatchdogConfig>,
 }
@@ -69,30 +72,6 @@ pub struct BusConfig {
     pub system_seed: Option<Seed>,
     /// What the log is made with where there is none.
     pub log: LogSettings,
-}
-
-/// One receiver of notices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkConfig {
-    /// Unique; stands in the facts about deliveries.
-    pub name: String,
-    pub kind: SinkKind,
-}
-
-/// What takes the notices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SinkKind {
-    Journal,
-    /// A file, or the standard output where the path is `-`.
-    Jsonl {
-        path: PathBuf,
-    },
-    Webhook {
-        url: String,
-        secret_file: PathBuf,
-        attempts: u32,
-        timeout: Duration,
-    },
 }
 
 /// Why there is no configuration.
@@ -135,9 +114,10 @@ impl Config {
         }
     }
 
-    /// Names of all sinks, as the core knows them.
-    pub fn sink_names(&self) -> Vec<String> {
-        self.sinks.iter().map(|sink| sink.name.clone()).collect()
+    /// Who is told of an alert that no state holds.
+    pub fn told_of(&self, alert: &Alert) -> Vec<String> {
+        let sinks: Vec<String> = self.sinks.iter().map(|sink| sink.name.clone()).collect();
+        told(&self.routes, &sinks, alert, &[]).into_keys().cloned().collect()
     }
 }
 
@@ -170,6 +150,7 @@ impl Finder<'_> {
         let system_seed = file.bus.system_seed_file.as_ref().map(|path| self.seed("bus.system_seed_file", path));
         let tls = file.bus.tls.map(|tls| self.tls(tls));
         let sinks = self.sinks(file.sink);
+        let routes = self.routes(file.routes, &sinks);
         let watchdog = file.watchdog.map(|watchdog| self.watchdog(watchdog));
         let log = self.log(file.bus.replicas);
         let (tls, system_seed) = (tls.flatten(), system_seed.flatten());
@@ -183,6 +164,7 @@ impl Finder<'_> {
             signing_seed: signing_seed?,
             policy: file.policy,
             sinks,
+            routes,
             watchdog,
         })
     }
@@ -229,81 +211,22 @@ impl Finder<'_> {
                 &format!("choose {WATCHDOG_INTERVAL_MIN} or more"),
             );
         }
-        if !is_web_address(&watchdog.url) {
+        if !sinks::is_web_address(&watchdog.url) {
             self.problem("watchdog.url", "this is no address to call", "write url = \"https://…\"");
         }
         WatchdogConfig { url: watchdog.url, interval }
     }
 
-    fn sinks(&mut self, sinks: Vec<FileSink>) -> Vec<SinkConfig> {
-        if sinks.len() > SINKS_MAX {
-            self.problem("sink", &format!("{} sinks are given; {SINKS_MAX} is the most", sinks.len()), "remove some");
-        }
-        let mut read: Vec<SinkConfig> = Vec::new();
-        for sink in sinks.into_iter().take(SINKS_MAX) {
-            let name = sink.name.clone().unwrap_or_else(|| sink.kind.as_str().to_owned());
-            if name.is_empty() || name.len() > 63 || read.iter().any(|other| other.name == name) {
-                self.problem(
-                    "sink",
-                    &format!("the sink name {name:?} is empty, too long or given twice"),
-                    "give each [[sink]] a `name` of its own",
-                );
-            }
-            if let Some(kind) = self.sink_kind(sink) {
-                read.push(SinkConfig { name, kind });
-            }
-        }
-        read
-    }
-
-    fn sink_kind(&mut self, sink: FileSink) -> Option<SinkKind> {
-        match sink.kind {
-            FileSinkKind::Journal => Some(SinkKind::Journal),
-            FileSinkKind::Jsonl => match sink.path {
-                Some(path) if path == Path::new("-") => Some(SinkKind::Jsonl { path }),
-                Some(path) => Some(SinkKind::Jsonl { path: self.folder.join(path) }),
-                None => {
-                    self.problem(
-                        "sink",
-                        "a jsonl sink needs a path",
-                        "write path = \"alerts.jsonl\", or \"-\" for the standard output",
-                    );
-                    None
-                }
-            },
-            FileSinkKind::Webhook => self.webhook(sink),
-        }
-    }
-
-    fn webhook(&mut self, sink: FileSink) -> Option<SinkKind> {
-        let attempts = sink.attempts.unwrap_or(WEBHOOK_ATTEMPTS);
-        if attempts == 0 || attempts > WEBHOOK_ATTEMPTS_MAX {
-            self.problem(
-                "attempts",
-                &format!("{attempts} attempts are not possible"),
-                &format!("choose 1 to {WEBHOOK_ATTEMPTS_MAX}"),
-            );
-        }
-        let url = sink.url.filter(|url| is_web_address(url));
-        if url.is_none() {
-            self.problem("url", "a webhook needs an address", "write url = \"https://…\"");
-        }
-        if sink.secret_file.is_none() {
-            self.problem(
-                "secret_file",
-                "a webhook needs a secret, or its receiver could believe anybody",
-                "write a random line into a file and name it here",
-            );
-        }
-        let secret_file = self.folder.join(sink.secret_file?);
-        if let Err(error) = read_secret(&secret_file) {
-            self.problem(
-                "secret_file",
-                &format!("{} cannot be used: {error}", secret_file.display()),
-                "write a random line into it, readable by this service's user only",
-            );
-        }
-        Some(SinkKind::Webhook { url: url?, secret_file, attempts, timeout: sink.timeout.unwrap_or(WEBHOOK_TIMEOUT) })
+    /// Something about one of the tables `[[name]]`, counted from 0.
+    fn problem_in(&mut self, (name, index): (&str, usize), key: &str, what: &str, fix: &str) {
+        self.problems.push(FileProblem {
+            file: self.file.to_owned(),
+            line: line_in(self.text, name, index, key),
+            column: None,
+            key: if key.is_empty() { format!("{name}[{index}]") } else { format!("{name}[{index}].{key}") },
+            what: what.to_owned(),
+            fix: fix.to_owned(),
+        });
     }
 
     fn problem(&mut self, key: &str, what: &str, fix: &str) {
@@ -311,19 +234,16 @@ impl Finder<'_> {
     }
 }
 
-fn is_web_address(url: &str) -> bool {
-    ["https://", "http://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-}
-
-/// The secret's first line.
-pub fn read_secret(path: &Path) -> Result<Vec<u8>, io::Error> {
-    let text = std::fs::read_to_string(path)?;
-    let line = text.lines().next().unwrap_or_default().trim();
-    if line.is_empty() {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
-    } else {
-        Ok(line.as_bytes().to_vec())
-    }
+/// The line, from 1, of a key in the table `[[name]]` of this number; the table's own line where the key is not there.
+fn line_in(text: &str, name: &str, index: usize, key: &str) -> Option<usize> {
+    let header = format!("[[{name}]]");
+    let lines = || text.lines().enumerate();
+    let (start, _) = lines().filter(|(_, line)| line.trim_start().starts_with(&header)).nth(index)?;
+    let inside = lines().skip(start + 1).take_while(|(_, line)| !line.starts_with('['));
+    let has_key =
+        |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let found = inside.into_iter().find(|(_, line)| !key.is_empty() && has_key(line)).map(|(at, _)| at);
+    Some(found.unwrap_or(start) + 1)
 }
 
 /// This machine's name, made fit for a subject's token.
@@ -394,11 +314,10 @@ mod tests {
             [[sink]]\nkind = \"jsonl\"\npath = \"-\"\n[[sink]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"https://ops.example/x\"\nsecret_file = \"hook\"\nattempts = 2\n\
             [watchdog]\nurl = \"https://ping.example/x\"\n";
         let config = Config::read(&folder.path().join("coordinator.toml"), &format!("{SMALL}{more}")).unwrap();
-        assert_eq!(config.sink_names(), ["journal", "jsonl", "ops"]);
+        assert_eq!(config.sinks.iter().map(|sink| &sink.name).collect::<Vec<_>>(), ["journal", "jsonl", "ops"]);
         assert_eq!(config.policy.silent_alert_after, Duration::from_secs(60));
-        assert!(
-            matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == WEBHOOK_TIMEOUT)
-        );
+        let waits = Duration::from_secs(10);
+        assert!(matches!(&config.sinks[2].kind, SinkKind::Webhook { attempts: 2, timeout, .. } if *timeout == waits));
         assert_eq!(config.bus.tls.unwrap().ca, folder.path().join("ca.crt"));
         let watchdog = config.watchdog.unwrap();
         assert_eq!((watchdog.url.as_str(), watchdog.interval), ("https://ping.example/x", WATCHDOG_INTERVAL));
@@ -422,7 +341,17 @@ mod tests {
         let text = "cluster = \"home\"\nname = \"one\"\nsigning_seed_file = \"hook\"\n[bus]\nurls = []\nseed_file = \"missing\"\n\
             [[sink]]\nkind = \"webhook\"\nurl = \"ftp://x\"\nattempts = 0\n";
         let keys: Vec<String> = problems(folder.path(), text).into_iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["bus.urls", "bus.seed_file", "signing_seed_file", "attempts", "url", "secret_file"]);
+        assert_eq!(
+            keys,
+            [
+                "bus.urls",
+                "bus.seed_file",
+                "signing_seed_file",
+                "sink[0].attempts",
+                "sink[0].url",
+                "sink[0].secret_file"
+            ]
+        );
     }
 
     #[test]

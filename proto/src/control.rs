@@ -89,6 +89,11 @@ pub enum Request {
         value: u32,
         by: String,
     },
+    /// Send a test to a sink and say what it answered. The same `request` asked again is the same test.
+    TestSink {
+        sink: String,
+        request: uuid::Uuid,
+    },
     /// A piece of a coordinator's snapshot, asked by another coordinator; `holder` says whose, where it matters.
     Snapshot {
         /// Which file; the newest one, made for this request where the state has moved on, if absent.
@@ -122,6 +127,7 @@ impl Request {
             Self::Retry { .. } => "retry",
             Self::Retire { .. } => "retire",
             Self::SetLimit { .. } => "set_limit",
+            Self::TestSink { .. } => "test_sink",
             Self::Snapshot { .. } => "snapshot",
         }
     }

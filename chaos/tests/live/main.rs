@@ -13,6 +13,7 @@ mod messages;
 mod programs;
 mod rebuild;
 mod rounds;
+mod sinks;
 mod slots;
 mod sources;
 mod together;

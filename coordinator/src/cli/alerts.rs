@@ -101,8 +101,16 @@ fn show(view: &AlertView, now: Timestamp, screen: &Screen) {
         screen.line(&format!("runbook   {runbook}"));
     }
     for delivery in &view.deliveries {
-        let what = if delivery.resolved { "resolved" } else { "raised" };
-        let how = delivery.error.as_ref().map_or_else(|| "taken".to_owned(), |error| format!("given up: {error}"));
+        let what = match (delivery.resolved, delivery.reminder) {
+            (true, _) => "resolved",
+            (false, 0) => "raised",
+            (false, _) => "still open",
+        };
+        let how = match (&delivery.error, &delivery.answer) {
+            (Some(error), _) => format!("given up: {error}"),
+            (None, Some(answer)) => format!("taken: {answer}"),
+            (None, None) => "taken".to_owned(),
+        };
         screen.line(&format!(
             "told      {} of \"{what}\" at {}: {how} (attempts {})",
             delivery.sink,

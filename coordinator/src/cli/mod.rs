@@ -1,6 +1,7 @@
 //! The operator's tool: one file a verb, speaking only the language of the mesh.
 
 mod acts;
+mod alert;
 mod alerts;
 mod ask;
 mod audit;
@@ -84,6 +85,8 @@ enum Verb {
     Routines(routines::Routines),
     /// Open alerts, or one alert with its deliveries
     Alerts(alerts::Alerts),
+    /// Test a sink, or see what became of each notice
+    Alert(alert::AlertVerb),
     /// Limits on how much runs at once, and how to change them
     Limits(limits::Limits),
     /// Run a routine now
@@ -136,6 +139,7 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
         Verb::Up(options) => return up::run(options, screen).await,
         Verb::Doctor => return doctor::run(global.context.as_deref(), screen).await,
         Verb::Audit(options) => return audit::run(&options, global.context.as_deref(), screen).await,
+        Verb::Alert(options) => return alert::run(&options, global.context.as_deref(), screen).await,
         Verb::Status
         | Verb::Rounds(_)
         | Verb::Runs(_)
@@ -169,9 +173,13 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Retire(options) => acts::retire(options, mesh, screen).await,
         Verb::Logs(options) => logs::run(&options, mesh, screen).await,
         Verb::Watch(options) => watch::run(&options, mesh, screen).await,
-        Verb::Calendar(_) | Verb::Doctor | Verb::Audit(_) | Verb::Completion(_) | Verb::Serve(_) | Verb::Up(_) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Calendar(_)
+        | Verb::Doctor
+        | Verb::Audit(_)
+        | Verb::Alert(_)
+        | Verb::Completion(_)
+        | Verb::Serve(_)
+        | Verb::Up(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

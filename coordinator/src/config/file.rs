@@ -7,7 +7,9 @@ use landfall_proto::id::{ClusterName, Holder};
 use landfall_proto::time::Duration;
 use serde::Deserialize;
 
+use super::sinks::FileSink;
 use crate::core::policy::Policy;
+use crate::core::route::Route;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub(super) struct FileConfig {
     pub(super) policy: Policy,
     #[serde(default)]
     pub(super) sink: Vec<FileSink>,
+    #[serde(default)]
+    pub(super) routes: Vec<Route>,
     #[serde(default)]
     pub(super) watchdog: Option<FileWatchdog>,
 }
@@ -75,42 +79,6 @@ impl FileTls {
 /// What is wrong where [`FileTls::at`] gives nothing, and what to do.
 pub(crate) const TLS_HALF: (&str, &str) =
     ("a certificate and its key belong together", "give both `certificate` and `key`, or neither");
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FileSink {
-    pub(super) kind: FileSinkKind,
-    #[serde(default)]
-    pub(super) name: Option<String>,
-    #[serde(default)]
-    pub(super) path: Option<PathBuf>,
-    #[serde(default)]
-    pub(super) url: Option<String>,
-    #[serde(default)]
-    pub(super) secret_file: Option<PathBuf>,
-    #[serde(default)]
-    pub(super) attempts: Option<u32>,
-    #[serde(default)]
-    pub(super) timeout: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum FileSinkKind {
-    Journal,
-    Jsonl,
-    Webhook,
-}
-
-impl FileSinkKind {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Journal => "journal",
-            Self::Jsonl => "jsonl",
-            Self::Webhook => "webhook",
-        }
-    }
-}
 
 fn default_state_dir() -> PathBuf {
     PathBuf::from("/var/lib/landfall-coordinator")

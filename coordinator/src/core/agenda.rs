@@ -21,6 +21,8 @@ pub(super) enum Matter {
     Queue,
     /// A command that may have to be sent again.
     Command(CommandId),
+    /// An alert of which somebody may have to be told again.
+    Reminder(Uuid),
     /// Alerts about a routine.
     RoutineAlerts(RoutineName),
     /// Alerts about a node.
@@ -86,6 +88,18 @@ impl Agenda {
         let ids: Vec<CommandId> = ids.collect();
         for id in &ids {
             self.due.remove(&Matter::Command(*id));
+        }
+        ids
+    }
+
+    /// Takes the alerts whose reminders are due.
+    pub(super) fn take_reminders(&mut self) -> Vec<Uuid> {
+        let all = Matter::Reminder(Uuid::nil())..=Matter::Reminder(Uuid::max());
+        let ids =
+            self.due.range(all).filter_map(|matter| if let Matter::Reminder(id) = matter { Some(*id) } else { None });
+        let ids: Vec<Uuid> = ids.collect();
+        for id in &ids {
+            self.due.remove(&Matter::Reminder(*id));
         }
         ids
     }

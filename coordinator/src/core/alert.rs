@@ -19,6 +19,7 @@ use super::round::Round;
 use super::routine::Routine;
 use super::run::Stage;
 use super::step::Notice;
+use super::tell;
 use super::verify::listed;
 use super::wish::{Wanted, Wishes, difference, fix_of};
 
@@ -122,10 +123,11 @@ pub(super) fn matter_of(alert: &Alert) -> Matter {
 pub(super) fn notice(mesh: &Mesh, policy: &Policy, id: Uuid) -> Option<Notice> {
     let record = mesh.alerts.get(&id)?;
     let resolved = record.resolved.is_some();
-    let had = |sink: &&String| record.deliveries.iter().any(|done| done.sink == **sink && done.resolved == resolved);
-    let sinks: Vec<String> = policy.sinks.iter().filter(|sink| !had(sink)).cloned().collect();
+    let had = |sink: &String| record.deliveries.iter().any(|done| done.sink == *sink && done.resolved == resolved);
+    let wanting = tell::receivers(mesh, policy, record).into_keys();
+    let sinks: Vec<String> = wanting.filter(|sink| !had(sink)).cloned().collect();
     let (alert, raised_at) = (record.alert.clone(), record.raised_at);
-    (!sinks.is_empty()).then(|| Notice { alert, raised_at, resolved: record.resolved.clone(), sinks })
+    (!sinks.is_empty()).then(|| Notice { alert, raised_at, resolved: record.resolved.clone(), reminder: 0, sinks })
 }
 
 /// Every notice that some sink may not have had.
@@ -135,8 +137,10 @@ pub(super) fn undelivered<'a>(mesh: &'a Mesh, policy: &'a Policy) -> impl Iterat
         let ended = record.resolved.as_ref().map(|resolved| resolved.at);
         ended.is_none_or(|at| since.is_some_and(|since| after(at, REPEATED_WITHIN) > since))
     };
-    let records = mesh.alerts.values().filter(is_of_interest);
-    records.filter_map(move |record| notice(mesh, policy, record.alert.id))
+    let mut records: Vec<&AlertRecord> = mesh.alerts.values().filter(is_of_interest).collect();
+    // What has ended comes before what is open: to a receiver that goes by keys, the end of an earlier trouble would end the later one.
+    records.sort_by_key(|record| (record.resolved.is_none(), record.raised_at, record.alert.id));
+    records.into_iter().filter_map(move |record| notice(mesh, policy, record.alert.id))
 }
 
 /// Single alerts for few failed nodes, one for many. Damaged data is always told by itself. Returns when to look again at what

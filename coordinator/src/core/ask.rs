@@ -88,6 +88,7 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Alert { .. }
         | Request::Limits
         | Request::Logs { .. }
+        | Request::TestSink { .. }
         | Request::Snapshot { .. } => {
             (Vec::new(), problem("nothing was done", "this request only reads", "Ask the read side."))
         }

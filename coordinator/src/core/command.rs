@@ -12,6 +12,7 @@ use super::mesh::Mesh;
 use super::policy::Policy;
 use super::run::Stage;
 use super::step::{Effect, Fact};
+use super::tell;
 
 /// A command that may have to be sent again is looked at after this.
 const RESEND_AFTER: Duration = Duration::from_secs(5);
@@ -54,6 +55,9 @@ pub(super) fn landed(
         }
         CoordinatorFact::AlertResolved(body) => {
             effects.extend(alert::notice(mesh, policy, body.id).map(Effect::Notify))
+        }
+        CoordinatorFact::RoundConcluded(body) if body.part + 1 >= body.parts => {
+            effects.extend(tell::success(mesh, policy, body.round).map(Effect::Notify))
         }
         CoordinatorFact::RoundOpened(_)
         | CoordinatorFact::Answered(_)

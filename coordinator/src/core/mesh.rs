@@ -123,6 +123,8 @@ pub(super) struct Process {
     pub(super) failing_since: BTreeMap<(RoutineName, NodeId), Timestamp>,
     /// Witness commands that were refused: no answer will come.
     pub(super) refused_witnesses: BTreeSet<CommandId>,
+    /// Reminders that were handed out and do not stand in the log: which one, and when.
+    pub(super) reminded: BTreeMap<(Uuid, String), (u32, Timestamp)>,
 }
 
 /// One own fact on its way through the log.
@@ -316,6 +318,7 @@ impl Mesh {
         self.process.commands.clear();
         self.process.sent_under.clear();
         self.process.refused_witnesses.clear();
+        self.process.reminded.clear();
     }
 
     pub(super) fn advance(&mut self, now: Timestamp) {
@@ -376,7 +379,9 @@ impl Mesh {
     /// Whether this delivery stands in the log.
     pub(super) fn is_delivered(&self, delivery: &Delivery) -> bool {
         self.alerts.get(&delivery.id).is_none_or(|alert| {
-            alert.deliveries.iter().any(|done| done.sink == delivery.sink && done.resolved == delivery.resolved)
+            alert.deliveries.iter().any(|done| {
+                done.sink == delivery.sink && done.resolved == delivery.resolved && done.reminder >= delivery.reminder
+            })
         })
     }
 

@@ -10,6 +10,8 @@ use landfall_proto::time::Duration;
 use landfall_proto::verdict::Rule;
 use serde::{Deserialize, Serialize};
 
+use super::route::Route;
+
 /// The coordinator's policy file. Every field has a sane default; an unknown field is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,6 +36,9 @@ pub struct Policy {
     /// Names of the sinks that notices go to; filled in by the shell from its own configuration.
     #[serde(skip)]
     pub sinks: Vec<String>,
+    /// Which of the sinks are told what; filled in by the shell. Without any, all are told everything.
+    #[serde(skip)]
+    pub routes: Vec<Route>,
 }
 
 /// What the operator decided for one routine; wins over what the plans say.
@@ -88,6 +93,7 @@ impl Default for Policy {
             severity: BTreeMap::new(),
             routines: BTreeMap::new(),
             sinks: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::mesh::Mesh;
 use super::policy::Policy;
 use super::record::Resolved;
 use super::sight::LogSight;
-use super::{ask, command, decide, fold};
+use super::{ask, command, decide, fold, tell};
 
 /// Everything that can wake the core.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,8 +77,12 @@ pub struct Delivery {
     /// The alert's id.
     pub id: Uuid,
     pub resolved: bool,
+    /// The notice's own.
+    pub reminder: u32,
     pub sink: String,
     pub attempts: u32,
+    /// What the sink said when it took it.
+    pub answer: Option<String>,
     /// Absent where the sink took it.
     pub error: Option<String>,
     pub at: Timestamp,
@@ -102,6 +106,8 @@ pub struct Notice {
     pub raised_at: Timestamp,
     /// Absent while the alert is open.
     pub resolved: Option<Resolved>,
+    /// How often these sinks have been told the same before.
+    pub reminder: u32,
     /// The sinks that have not had it.
     pub sinks: Vec<String>,
 }
@@ -158,6 +164,7 @@ pub fn step(mesh: &mut Mesh, policy: &Policy, now: Timestamp, input: Input) -> S
         mesh.rest();
     } else if mesh.sees_the_log() {
         command::again(mesh, now, &mut step.effects);
+        tell::remind(mesh, policy, now, &mut step.effects);
     }
     if !mesh.is_deciding() {
         ask::answer(mesh, policy, now, &mut step);
@@ -174,8 +181,8 @@ fn delivered(mesh: &mut Mesh, delivery: Delivery, facts: &mut Vec<CoordinatorFac
     if !mesh.leads() || mesh.is_delivered(&delivery) {
         return;
     }
-    let Delivery { id, resolved, sink, attempts, error, at } = delivery;
+    let Delivery { id, resolved, reminder, sink, attempts, answer, error, at } = delivery;
     let epoch = mesh.epoch();
-    let fact = AlertDelivered { epoch, id, sink, resolved, attempts, error, at };
+    let fact = AlertDelivered { epoch, id, sink, resolved, attempts, error, at, reminder, answer };
     mesh.note(fact.into(), facts);
 }

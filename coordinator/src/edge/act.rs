@@ -9,12 +9,14 @@ use landfall_proto::envelope::{Envelope, Identity};
 use landfall_proto::id::{Holder, Incarnation, NodeId};
 use landfall_proto::live::{BEACON_KIND, PRESENCE_KIND, Presence, SYNC_KIND};
 use landfall_proto::subject::{Subject, Topic};
+use landfall_proto::time::Timestamp;
 use tokio::time::Instant;
 
 use super::bus::Event;
 use super::shell::{Ended, Own, Shell};
 use super::{clock, message, service};
 use crate::core::step::Effect;
+use crate::core::tell::standing;
 
 /// How long an own fact may be on its way through a log that is otherwise read to its end.
 const FLIGHT_MAX: Duration = Duration::from_secs(60);
@@ -95,11 +97,23 @@ impl Shell {
         self.look();
         self.watch_flights();
         let now = clock::now();
+        self.show_what_stands(now);
         if let Some(beacon) = self.mesh.beacon(now) {
             let envelope = self.message(BEACON_KIND, encode(&beacon));
             self.bus.tell(&Subject::new(self.bus.cluster(), Topic::Beacon), &envelope);
         }
         self.show(&self.mesh.presence(now));
+    }
+
+    /// Who takes over shows it at once; who does not lead, or does not see the log, knows nothing to show.
+    fn show_what_stands(&mut self, now: Timestamp) {
+        let Some(every) = self.notifier.resend_interval() else { return };
+        if !self.mesh.acts() {
+            self.shown_at = None;
+        } else if self.shown_at.is_none_or(|at| at.elapsed() >= every) {
+            self.shown_at = Some(Instant::now());
+            self.notifier.show(standing(&self.mesh, &self.policy, now));
+        }
     }
 
     fn show(&self, presence: &Presence) {

@@ -9,6 +9,7 @@ pub mod key;
 pub mod ledger;
 mod look;
 pub mod pass;
+mod probe;
 mod publish;
 mod reads;
 mod rebuild;

@@ -79,6 +79,7 @@ pub(super) fn read(
         | Request::Retry { .. }
         | Request::Retire { .. }
         | Request::SetLimit { .. }
+        | Request::TestSink { .. }
         | Request::Snapshot { .. } => problem("this is no question", "it acts", "ask the coordinator to act"),
     })
 }

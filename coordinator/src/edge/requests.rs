@@ -13,6 +13,7 @@ use landfall_proto::view::{LogCopies, LogView};
 use tokio::sync::Semaphore;
 
 use super::clock;
+use super::probe::Probes;
 use super::reads::read;
 use super::shell::Shell;
 use crate::core::step::{Input, Ticket};
@@ -46,6 +47,7 @@ fn copies(number: usize) -> u32 {
 pub(super) struct Desk {
     fetches: Arc<Semaphore>,
     tickets: BTreeMap<Ticket, Incoming>,
+    pub(super) probes: Probes,
     next: u64,
     reads: VecDeque<(Incoming, Request)>,
 }
@@ -55,6 +57,7 @@ impl Default for Desk {
         Self {
             fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
             tickets: BTreeMap::new(),
+            probes: Probes::default(),
             next: 0,
             reads: VecDeque::new(),
         }
@@ -96,6 +99,7 @@ impl Shell {
                 Err(incoming) => self.reply(incoming, busy()),
             },
             Request::Logs { run, offset } => self.fetch_log(incoming, run, offset),
+            Request::TestSink { sink, request } => self.test_sink(incoming, &sink, request),
             // Coordinators ask each other; a task beside the loop answers.
             Request::Snapshot { .. } => {}
             Request::Status
@@ -231,7 +235,7 @@ fn no_run(run: RunId) -> Reply {
     problem(&format!("there is no run {run}"), "no fact in the log speaks of it", "`landfall runs` lists the runs")
 }
 
-fn busy() -> Reply {
+pub(super) fn busy() -> Reply {
     problem("the coordinator cannot take this request now", "too many requests wait", "try again in a moment")
 }
 

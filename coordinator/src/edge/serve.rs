@@ -21,6 +21,7 @@ use super::stall::open_when_there_is_room;
 use super::watchdog::watch;
 use super::{clock, service};
 use crate::config::Config;
+use crate::core::policy::Policy;
 
 /// Pause before the bus is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -111,7 +112,7 @@ pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Resu
             ledger: Arc::clone(&ledger),
             records: ready.records,
             holder: config.holder.clone(),
-            policy: config.policy.clone(),
+            policy: Policy { routes: config.routes.clone(), ..config.policy.clone() },
             signer: Signer::from_seed(&config.signing_seed),
             sinks: config.sinks.clone(),
             disconnects: disconnects(&config).await,

@@ -31,6 +31,7 @@ use crate::config::SinkConfig;
 use crate::core::mesh::Mesh;
 use crate::core::policy::Policy;
 use crate::core::record::Records;
+use crate::core::route::told;
 use crate::core::step::{Delivery, Effect, Input, Notice, step};
 use crate::notify::Notifier;
 
@@ -147,6 +148,7 @@ pub(super) struct Shell {
     pub(super) policy: Policy,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) bus: Bus,
+    pub(super) sinks: Vec<SinkConfig>,
     pub(super) commander: Commander,
     pub(super) own: Own,
     pub(super) notifier: Notifier,
@@ -167,6 +169,8 @@ pub(super) struct Shell {
     pub(super) other_led_at: Option<Instant>,
     /// Since when the log has been out of sight, this process's own start included.
     pub(super) blind_since: Option<Instant>,
+    /// When the sinks that forget were last shown what stands.
+    pub(super) shown_at: Option<Instant>,
     /// Since when own facts have been on their way while the log was read to its end.
     pub(super) flying_since: Option<Instant>,
     /// Whether what was folded last still stands at the cursor.
@@ -204,6 +208,7 @@ impl Shell {
             ledger,
             commander: Commander::new(bus.clone(), signer, own.incarnation),
             notifier: Notifier::start(&cluster, &sinks, delivered),
+            sinks,
             bus,
             own,
             decisions,
@@ -218,6 +223,7 @@ impl Shell {
             began: Instant::now(),
             other_led_at: None,
             blind_since: Some(Instant::now()),
+            shown_at: None,
             flying_since: None,
             pass,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
@@ -293,7 +299,8 @@ impl Shell {
     /// Sends an alert about this process straight to the sinks: its state cannot hold what happened to its state.
     fn tell_everybody(&mut self, alert: Alert) {
         self.count("ledger_rebuilt");
-        let notice = Notice { alert, raised_at: self.started_at, resolved: None, sinks: self.policy.sinks.clone() };
+        let sinks = told(&self.policy.routes, &self.policy.sinks, &alert, &[]).into_keys().cloned().collect();
+        let notice = Notice { alert, raised_at: self.started_at, resolved: None, reminder: 0, sinks };
         self.notifier.send(&notice);
     }
 

@@ -98,8 +98,9 @@ impl Stall {
     fn begin(config: &Config) -> Self {
         let (sender, deliveries) = mpsc::channel(DELIVERIES_MAX);
         let notifier = Notifier::start(&config.cluster, &config.sinks, sender);
-        let notice =
-            Notice { alert: alert(config), raised_at: clock::now(), resolved: None, sinks: config.sink_names() };
+        let alert = alert(config);
+        let sinks = config.told_of(&alert);
+        let notice = Notice { alert, raised_at: clock::now(), resolved: None, reminder: 0, sinks };
         notifier.send(&notice);
         Self { notifier, notice, said_at: None, _deliveries: deliveries }
     }
@@ -173,6 +174,7 @@ mod tests {
             signing_seed: Seed::generate(),
             policy: Policy::default(),
             sinks: vec![SinkConfig { name: "file".to_owned(), kind: SinkKind::Jsonl { path: notices } }],
+            routes: Vec::new(),
             watchdog: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use landfall_proto::alert::Severity;
 
-use super::body::NoticeBody;
+use super::body::{NoticeBody, Status};
 
 /// Writes one structured record; the process's subscriber carries it to the journal, and its level becomes the priority.
 pub(super) fn write(body: &NoticeBody) {
@@ -18,9 +18,9 @@ pub(super) fn write(body: &NoticeBody) {
             )
         };
     }
-    match (body.is_resolved(), body.severity) {
-        (true, _) | (false, Severity::Info) => record!(info),
-        (false, Severity::Warning) => record!(warn),
-        (false, Severity::Critical | Severity::Emergency) => record!(error),
+    match (body.status, body.severity) {
+        (Status::Resolved | Status::Succeeded, _) | (Status::Raised, Severity::Info) => record!(info),
+        (Status::Raised, Severity::Warning) => record!(warn),
+        (Status::Raised, Severity::Critical | Severity::Emergency) => record!(error),
     }
 }

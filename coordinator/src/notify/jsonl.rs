@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::SinkError;
+use super::answer::{Answer, SinkError, Taken};
 use super::body::NoticeBody;
 
 /// Where the lines go.
@@ -15,7 +15,7 @@ pub(super) enum Jsonl {
 
 impl Jsonl {
     /// Appends one whole line; a file is opened each time, so that it may be rotated or removed meanwhile.
-    pub(super) fn write(&self, body: &NoticeBody) -> Result<(), SinkError> {
+    pub(super) fn write(&self, body: &NoticeBody) -> Answer {
         let mut line = body.to_json();
         line.push('\n');
         let written = match self {
@@ -29,6 +29,6 @@ impl Jsonl {
                 .open(path)
                 .and_then(|mut file| file.write_all(line.as_bytes()).and_then(|()| file.sync_data())),
         };
-        written.map_err(|error| SinkError { message: error.to_string(), is_final: false })
+        written.map(|()| Taken::new("written")).map_err(|error| SinkError::passing(error.to_string()))
     }
 }

@@ -1,63 +1,54 @@
 //! Telling people: each notice goes to its sink with bounded patience, and how that ended comes back to become a fact.
 
+pub mod alertmanager;
+mod answer;
 mod body;
+mod courier;
+mod http;
 mod journal;
 mod jsonl;
+mod letter;
+mod mail;
+pub mod pagerduty;
+mod presenter;
+mod sink;
+pub mod slack;
 pub mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use landfall_proto::alert::Alert;
 use landfall_proto::id::ClusterName;
-use tokio::sync::mpsc;
-use uuid::Uuid;
+use tokio::sync::{mpsc, watch};
 
+pub use answer::{SinkError, Taken};
 pub use body::{NoticeBody, Status};
+pub(crate) use mail::check_templates;
 
-use crate::config::{SinkConfig, SinkKind, read_secret};
+use crate::config::{SinkConfig, SinkKind};
+use crate::core::record::Resolved;
 use crate::core::step::{Delivery, Notice};
+use crate::core::tell::Standing;
 use crate::edge::clock;
-use jsonl::Jsonl;
-use webhook::Webhook;
+use courier::Courier;
+use letter::{End, Letter, Ticket};
+use presenter::Stand;
+use sink::Sink;
 
 /// Notices that wait for one sink. One more is given up at once, which is a fact like any other end.
 const QUEUE_MAX: usize = 1024;
 
 /// The pause before the second attempt; it doubles.
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
-
-/// Attempts of the sinks that have no setting of their own.
-const LOCAL_ATTEMPTS: u32 = 3;
-
-/// Longest error that goes into a fact, in characters.
-const ERROR_CHARS_MAX: usize = 300;
-
-/// One attempt that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkError {
-    pub message: String,
-    /// True where the same notice would be refused again.
-    pub is_final: bool,
-}
 
 /// All sinks, each with a queue and a task of its own, so that one that hangs holds up no other.
 pub struct Notifier {
     queues: BTreeMap<String, mpsc::Sender<Letter>>,
     under_way: Arc<Mutex<BTreeSet<Ticket>>>,
     deliveries: mpsc::Sender<Delivery>,
-}
-
-/// One notice to one sink: alert, whether it says "resolved", sink.
-type Ticket = (Uuid, bool, String);
-
-enum Sink {
-    Journal,
-    Jsonl(Jsonl),
-    Webhook(Webhook),
+    stand: watch::Sender<Stand>,
+    resend_interval: Option<Duration>,
 }
 
 impl Notifier {
@@ -77,18 +68,37 @@ impl Notifier {
             tokio::spawn(courier.run(receiver));
             queues.insert(config.name.clone(), sender);
         }
-        Self { queues, under_way, deliveries }
+        let (stand, _) = watch::channel(Stand::default());
+        presenter::start(cluster, sinks, &stand);
+        let intervals = sinks.iter().filter_map(|sink| match &sink.kind {
+            SinkKind::Alertmanager(config) => Some(config.resend_interval.as_std()),
+            SinkKind::Journal
+            | SinkKind::Jsonl { .. }
+            | SinkKind::Webhook { .. }
+            | SinkKind::Mail(_)
+            | SinkKind::Slack(_)
+            | SinkKind::Pagerduty(_) => None,
+        });
+        Self { queues, under_way, deliveries, stand, resend_interval: intervals.min() }
     }
 
     /// Puts the notice into its sinks' queues. The same notice twice to one sink is one while the first is under way.
     pub fn send(&self, notice: &Notice) {
-        for sink in &notice.sinks {
-            let letter =
-                Letter { sink: sink.clone(), alert: notice.alert.clone(), resolved: notice.resolved.is_some() };
+        for letter in Letter::of(notice) {
             if self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(letter.ticket()) {
                 self.post(letter);
             }
         }
+    }
+
+    /// How often somebody has to be shown what stands; `None` where nobody forgets.
+    pub const fn resend_interval(&self) -> Option<Duration> {
+        self.resend_interval
+    }
+
+    /// Shows what stands to those who forget.
+    pub fn show(&self, standing: Vec<Standing>) {
+        self.stand.send_replace(Arc::new(standing));
     }
 
     fn post(&self, letter: Letter) {
@@ -102,121 +112,27 @@ impl Notifier {
             self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&letter.ticket());
             tracing::error!(sink = letter.sink, alert = %letter.alert.key, why, "a notice is given up");
             // Where even this queue is full, the notice is derived again from the state at the next start.
-            let _ = self.deliveries.try_send(letter.delivery(0, Some(why.to_owned())));
+            let end = End { attempts: 0, told: Err(why.to_owned()) };
+            let _ = self.deliveries.try_send(letter.delivery(end));
         }
     }
 }
 
-/// One notice on its way to one sink.
-#[derive(Debug)]
-struct Letter {
-    sink: String,
-    alert: Alert,
-    resolved: bool,
+/// Sends one clearly marked test to a sink, once, and gives what it said. An incident that the test began is ended by it.
+pub async fn test(cluster: &ClusterName, sink: &SinkConfig) -> Result<Taken, SinkError> {
+    let mut letter = Letter::test(cluster, &sink.name);
+    let taken = attempt(cluster, sink, &letter).await?;
+    if !matches!(sink.kind, SinkKind::Pagerduty(_)) {
+        return Ok(taken);
+    }
+    letter.resolved = Some(Resolved { at: clock::now(), why: "it was a test".to_owned() });
+    let ended = attempt(cluster, sink, &letter).await?;
+    Ok(Taken(format!("{}; and for its end {}", taken.0, ended.0)))
 }
 
-impl Letter {
-    fn ticket(&self) -> Ticket {
-        (self.alert.id, self.resolved, self.sink.clone())
-    }
-
-    fn delivery(&self, attempts: u32, error: Option<String>) -> Delivery {
-        Delivery {
-            id: self.alert.id,
-            resolved: self.resolved,
-            sink: self.sink.clone(),
-            attempts,
-            error,
-            at: clock::now(),
-        }
-    }
-}
-
-/// Carries the notices of one sink, in order: a resolving never overtakes its raising.
-struct Courier {
-    cluster: ClusterName,
-    kind: SinkKind,
-    delay_min: Duration,
-    deliveries: mpsc::Sender<Delivery>,
-    under_way: Arc<Mutex<BTreeSet<Ticket>>>,
-}
-
-impl Courier {
-    async fn run(self, mut queue: mpsc::Receiver<Letter>) {
-        while let Some(letter) = queue.recv().await {
-            let (attempts, error) = self.deliver(&letter).await;
-            if let Some(error) = &error {
-                tracing::error!(sink = letter.sink, alert = %letter.alert.key, attempts, error, "a notice is given up");
-            }
-            let told = self.deliveries.send(letter.delivery(attempts, error)).await;
-            self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&letter.ticket());
-            if told.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Attempts made, and the last error where none succeeded.
-    async fn deliver(&self, letter: &Letter) -> (u32, Option<String>) {
-        let body = NoticeBody::new(&self.cluster, &letter.alert, letter.resolved, clock::now());
-        let sink = match open(&self.kind) {
-            Ok(sink) => sink,
-            Err(error) => return (0, Some(bounded(&error))),
-        };
-        let attempts = match &self.kind {
-            SinkKind::Webhook { attempts, .. } => (*attempts).max(1),
-            SinkKind::Journal | SinkKind::Jsonl { .. } => LOCAL_ATTEMPTS,
-        };
-        let mut delay = self.delay_min;
-        let mut attempt = 1;
-        loop {
-            match sink.send(&body).await {
-                Ok(()) => return (attempt, None),
-                Err(error) if error.is_final || attempt >= attempts => return (attempt, Some(bounded(&error.message))),
-                Err(error) => {
-                    tracing::warn!(
-                        sink = letter.sink,
-                        attempt,
-                        error = error.message,
-                        "a notice did not get through and is tried again"
-                    );
-                    tokio::time::sleep(delay).await;
-                    delay = (delay * 2).min(RETRY_DELAY_MAX);
-                    attempt += 1;
-                }
-            }
-        }
-    }
-}
-
-/// Made for each notice: a changed secret counts from the next one on, and an idle coordinator holds no connection.
-fn open(kind: &SinkKind) -> Result<Sink, String> {
-    match kind {
-        SinkKind::Journal => Ok(Sink::Journal),
-        SinkKind::Jsonl { path } if path == Path::new("-") => Ok(Sink::Jsonl(Jsonl::Stdout)),
-        SinkKind::Jsonl { path } => Ok(Sink::Jsonl(Jsonl::File(path.clone()))),
-        SinkKind::Webhook { url, secret_file, timeout, .. } => {
-            let secret = read_secret(secret_file).map_err(|error| format!("the secret cannot be read: {error}"))?;
-            Webhook::new(url.clone(), secret, timeout.as_std()).map(Sink::Webhook).map_err(|error| error.to_string())
-        }
-    }
-}
-
-impl Sink {
-    async fn send(&self, body: &NoticeBody) -> Result<(), SinkError> {
-        match self {
-            Self::Journal => {
-                journal::write(body);
-                Ok(())
-            }
-            Self::Jsonl(jsonl) => jsonl.write(body),
-            Self::Webhook(webhook) => webhook.post(body).await,
-        }
-    }
-}
-
-fn bounded(text: &str) -> String {
-    text.chars().take(ERROR_CHARS_MAX).collect()
+async fn attempt(cluster: &ClusterName, sink: &SinkConfig, letter: &Letter) -> Result<Taken, SinkError> {
+    let body = NoticeBody::new(cluster, letter, clock::now());
+    Sink::open(&sink.kind)?.send(cluster, letter, &body).await
 }
 
 #[cfg(test)]

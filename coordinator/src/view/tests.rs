@@ -125,7 +125,17 @@ impl Stage {
         let sink = "ops".to_owned();
         stage.decide(
             66,
-            AlertDelivered { epoch: EPOCH, id, sink, resolved: false, attempts: 2, error: None, at: at(66) },
+            AlertDelivered {
+                epoch: EPOCH,
+                id,
+                sink,
+                resolved: false,
+                attempts: 2,
+                error: None,
+                at: at(66),
+                reminder: 0,
+                answer: None,
+            },
         );
         stage
     }

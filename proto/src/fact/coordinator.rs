@@ -238,6 +238,12 @@ pub struct AlertDelivered {
     #[serde(default)]
     pub error: Option<String>,
     pub at: Timestamp,
+    /// How often this sink had been told the same before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reminder: u32,
+    /// What the sink said when it took it, a status code first where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 /// A limit has another size.

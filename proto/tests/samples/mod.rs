@@ -239,6 +239,8 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
             attempts: 3,
             error: Some("refused".to_owned()),
             at: at("2026-11-20T02:02:09Z"),
+            reminder: 0,
+            answer: None,
         }
         .into(),
         LimitSet { epoch: epoch(), name: "storage:nas".parse().unwrap(), value: 2, by: "anna".to_owned() }.into(),
@@ -367,6 +369,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Retry { id: Uuid::from_u128(2), by: by.clone(), request: Uuid::from_u128(8) },
         Request::Retire { node: node(), by: by.clone() },
         Request::SetLimit { name: "cluster".parse().unwrap(), value: 8, by },
+        Request::TestSink { sink: "pager".to_owned(), request: Uuid::from_u128(9) },
         Request::Snapshot { name: Some("0-7-ab.landfall".to_owned()), offset: 131_072, holder: Some(holder()) },
     ]
 }

@@ -64,8 +64,8 @@ pub fn instead_of_reading(mutants: Mutants, own: &Holder, mut logged: Logged) ->
 /// A fact that changes nothing for anybody who reads it.
 fn nothing(mesh: &Mesh, id: Uuid, at: Timestamp) -> CoordinatorFact {
     let (epoch, sink) = (mesh.epoch(), "nowhere".to_owned());
-    AlertDelivered { epoch, id: Uuid::new_v5(&id, b"nothing"), sink, resolved: false, attempts: 0, error: None, at }
-        .into()
+    let id = Uuid::new_v5(&id, b"nothing");
+    AlertDelivered { epoch, id, sink, resolved: false, attempts: 0, error: None, at, reminder: 0, answer: None }.into()
 }
 
 /// Whoever reported last is taken for bad.

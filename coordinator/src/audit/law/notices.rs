@@ -23,17 +23,22 @@ impl Law for Notices {
 
     fn lacks(&self, case: &Case<'_>) -> Option<&'static str> {
         let handed = case.history.coordinators.iter().any(|trace| !trace.notices.is_empty());
-        let can_count = case.is_whole() && case.is_at_rest() && !case.history.policy.sinks.is_empty();
+        let can_count = case.is_whole() && case.is_at_rest() && has_to_reach_all(case);
         (!handed && !can_count).then_some("notices that were handed to sinks")
     }
 
     fn check(&self, case: &Case<'_>) -> Vec<Violation> {
         let mut found = strangers(case);
-        if case.is_whole() && case.is_at_rest() {
+        if case.is_whole() && case.is_at_rest() && has_to_reach_all(case) {
             found.extend(untold(case));
         }
         found
     }
+}
+
+/// Routes choose by what nodes said of themselves at the time; without any, each sink is told everything.
+fn has_to_reach_all(case: &Case<'_>) -> bool {
+    !case.history.policy.sinks.is_empty() && case.history.policy.routes.is_empty()
 }
 
 /// Notices that no alert in the log explains.
@@ -108,6 +113,8 @@ mod tests {
             attempts: 1,
             error: error.map(str::to_owned),
             at: slot(),
+            reminder: 0,
+            answer: None,
         }
     }
 

@@ -151,6 +151,7 @@ fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
         CoordinatorFact::AlertResolved(body) => (Tone::Good, format!("alert {} is resolved: {}", body.key, body.why)),
         CoordinatorFact::AlertDelivered(body) => match &body.error {
             Some(error) => (Tone::Bad, format!("{} could not be told, {} attempts: {error}", body.sink, body.attempts)),
+            None if body.reminder > 0 => (Tone::Dim, format!("{} was told again", body.sink)),
             None => (Tone::Dim, format!("{} was told", body.sink)),
         },
         CoordinatorFact::LimitSet(body) => {

@@ -83,8 +83,8 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
             let Turns { dispatched, again_at, away } = permits::dispatch(mesh, policy, now, DECISIONS_MAX);
             Look { facts: dispatched.into_iter().map(CoordinatorFact::from).collect(), again_at, away }
         }
-        // The commands of a leader are sent again by `command`, which decides nothing.
-        Matter::Command(_) => Look::default(),
+        // The commands of a leader are sent again by `command`, and reminders by `tell`, which decide nothing.
+        Matter::Command(_) | Matter::Reminder(_) => Look::default(),
         Matter::RoutineAlerts(name) => alert::about_routine(mesh, policy, now, name),
         Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
         Matter::Mesh => log_alerts::look(mesh, policy, now),

@@ -105,11 +105,15 @@ impl Mesh {
 
     pub(super) fn alert_delivered(&mut self, body: &AlertDelivered) {
         let Some(record) = self.alerts.get_mut(&body.id) else { return };
-        if record.deliveries.iter().any(|done| done.sink == body.sink && done.resolved == body.resolved) {
-            return;
+        let known = record.deliveries.iter_mut().find(|done| done.sink == body.sink && done.resolved == body.resolved);
+        match known {
+            Some(done) if done.reminder >= body.reminder => return,
+            // Of the reminders the last one counts; the log has them all.
+            Some(done) => *done = body.clone(),
+            None => record.deliveries.push(body.clone()),
         }
-        record.deliveries.push(body.clone());
         self.touched.alerts.insert(body.id);
+        self.agenda.mark(Matter::Reminder(body.id));
     }
 
     pub(super) fn index_alert(&mut self, record: &AlertRecord) {

@@ -221,6 +221,9 @@ impl Mesh {
         for id in self.process.commands.keys() {
             self.agenda.mark(Matter::Command(*id));
         }
+        for record in self.alerts.values().filter(|record| !record.deliveries.is_empty()) {
+            self.agenda.mark(Matter::Reminder(record.alert.id));
+        }
     }
 
     /// Everything that a decision could be about, but for what is looked at from time to time only.

@@ -8,5 +8,6 @@ mod operators;
 mod queueing;
 mod rounds;
 mod sight;
+mod telling;
 mod trouble;
 mod world;

@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) coordinators: Vec<Coordinator>,
     pub(super) agents: BTreeMap<NodeId, Agent>,
     pub(super) notices: Vec<Notice>,
+    /// Why sinks take nothing, while they do not.
+    pub(super) sinks_say: Option<String>,
     pub(super) replies: BTreeMap<Ticket, Reply>,
     /// Every command that was sent, in order.
     pub(super) commands: Vec<Command>,
@@ -118,6 +120,7 @@ impl World {
             coordinators: Vec::new(),
             agents: BTreeMap::new(),
             notices: Vec::new(),
+            sinks_say: None,
             replies: BTreeMap::new(),
             commands: Vec::new(),
             tickets: 0,
@@ -332,7 +335,8 @@ impl World {
             Effect::Notify(notice) => {
                 let (id, resolved) = (notice.alert.id, notice.resolved.is_some());
                 for sink in notice.sinks.clone() {
-                    let delivery = Delivery { id, resolved, sink, attempts: 1, error: None, at: self.now };
+                    let (reminder, error, at) = (notice.reminder, self.sinks_say.clone(), self.now);
+                    let delivery = Delivery { id, resolved, reminder, sink, attempts: 1, answer: None, error, at };
                     self.feed(index, Input::Delivered(delivery));
                 }
                 self.notices.push(notice);

@@ -53,6 +53,7 @@ fn config(name: &str, folder: &Path) -> Config {
         signing_seed,
         policy: Policy::default(),
         sinks: Vec::new(),
+        routes: Vec::new(),
         watchdog: None,
     }
 }

@@ -1,11 +1,16 @@
-//! Notices to a real listener on loopback, and to a file.
+//! Notices to a real listener on loopback, to a file, and in the files below to the real receivers and to their documented forms.
+
+mod alertmanager;
+mod forms;
+mod mail;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use landfall_proto::alert::{AlertKey, Severity};
+use landfall_proto::alert::{Alert, AlertKey, Severity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::webhook::{IDEMPOTENCY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature};
 use super::*;
@@ -28,16 +33,17 @@ fn notice(sink: &str, resolved: bool) -> Notice {
         runbook: None,
     };
     let resolved = resolved.then(|| Resolved { at: clock::now(), why: "good again".to_owned() });
-    Notice { alert, raised_at: clock::now(), resolved, sinks: vec![sink.to_owned()] }
+    Notice { alert, raised_at: clock::now(), resolved, reminder: 0, sinks: vec![sink.to_owned()] }
 }
 
 /// A receiver that answers each request with the next of these, the last one for ever.
-async fn receiver(answers: &'static [&'static str]) -> (String, mpsc::Receiver<String>, Arc<AtomicUsize>) {
+async fn receiver(answers: &[&'static str]) -> (String, mpsc::Receiver<String>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, requests) = mpsc::channel(100);
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
+    let answers = answers.to_vec();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -45,7 +51,8 @@ async fn receiver(answers: &'static [&'static str]) -> (String, mpsc::Receiver<S
             let request = read_request(&mut stream).await;
             sender.send(request).await.unwrap();
             let status = answers[number.min(answers.len() - 1)];
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwords");
+            let answer =
+                format!("HTTP/1.1 {status}\r\nRetry-After: 0\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwords");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
@@ -75,6 +82,11 @@ fn header(head: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {head}")).split_once(':').unwrap().1.trim().to_owned()
 }
 
+/// Attempts, and what the sink said or why it was given up.
+fn end(attempts: u32, told: Result<&str, &str>) -> End {
+    End { attempts, told: told.map(str::to_owned).map_err(str::to_owned) }
+}
+
 fn courier(kind: SinkKind) -> (Courier, tempfile::TempDir) {
     let (deliveries, _) = mpsc::channel(1);
     let folder = tempfile::tempdir().unwrap();
@@ -92,7 +104,7 @@ fn hook(url: &str, folder: &std::path::Path, attempts: u32) -> SinkKind {
 }
 
 fn letter() -> Letter {
-    Letter { sink: "ops".to_owned(), alert: notice("ops", false).alert, resolved: false }
+    Letter::of(&notice("ops", false)).next().unwrap()
 }
 
 #[tokio::test]
@@ -100,7 +112,8 @@ async fn a_receiver_can_check_who_sent_a_notice_and_tell_repeats_apart() {
     let (url, mut requests, _) = receiver(&["204 No Content"]).await;
     let (mut courier, folder) = courier(SinkKind::Journal);
     courier.kind = hook(&url, folder.path(), 3);
-    assert_eq!(timeout(WITHIN, courier.deliver(&letter())).await.unwrap(), (1, None));
+    let told = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
+    assert_eq!(told, end(1, Ok("204 No Content")));
     let request = requests.recv().await.unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert_eq!(header(head, SIGNATURE_HEADER), signature(b"key", &header(head, TIMESTAMP_HEADER), body));
@@ -115,7 +128,8 @@ async fn a_receiver_in_trouble_is_tried_again_and_each_attempt_is_counted() {
     let (url, _requests, count) = receiver(&["503 Busy", "500 Oops", "200 OK"]).await;
     let (mut courier, folder) = courier(SinkKind::Journal);
     courier.kind = hook(&url, folder.path(), 5);
-    assert_eq!(timeout(WITHIN, courier.deliver(&letter())).await.unwrap(), (3, None));
+    let told = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
+    assert_eq!(told, end(3, Ok("200 OK: words")));
     assert_eq!(count.load(Ordering::SeqCst), 3);
 }
 
@@ -124,9 +138,9 @@ async fn a_receiver_that_stays_in_trouble_is_given_up_with_its_own_words() {
     let (url, _requests, count) = receiver(&["503 Busy"]).await;
     let (mut courier, folder) = courier(SinkKind::Journal);
     courier.kind = hook(&url, folder.path(), 2);
-    let (attempts, error) = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
-    assert_eq!((attempts, count.load(Ordering::SeqCst)), (2, 2));
-    assert_eq!(error.unwrap(), "503 Service Unavailable: words");
+    let told = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    assert_eq!(told, end(2, Err("503 Service Unavailable: words")));
 }
 
 #[tokio::test]
@@ -134,18 +148,18 @@ async fn a_refusal_for_good_is_not_repeated() {
     let (url, _requests, count) = receiver(&["401 No"]).await;
     let (mut courier, folder) = courier(SinkKind::Journal);
     courier.kind = hook(&url, folder.path(), 9);
-    let (attempts, error) = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
-    assert_eq!((attempts, count.load(Ordering::SeqCst)), (1, 1));
-    assert!(error.unwrap().starts_with("401"));
+    let told = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
+    assert_eq!((told.attempts, count.load(Ordering::SeqCst)), (1, 1));
+    assert!(told.told.unwrap_err().starts_with("401"));
 }
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_not_named_in_the_error() {
     let (mut courier, folder) = courier(SinkKind::Journal);
     courier.kind = hook("http://127.0.0.1:9/token-in-path", folder.path(), 1);
-    let (attempts, error) = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
-    assert_eq!(attempts, 1);
-    assert!(!error.unwrap().contains("token-in-path"));
+    let told = timeout(WITHIN, courier.deliver(&letter())).await.unwrap();
+    assert_eq!(told.attempts, 1);
+    assert!(!told.told.unwrap_err().contains("token-in-path"));
 }
 
 #[tokio::test]
@@ -181,4 +195,33 @@ async fn a_notice_for_a_sink_that_is_not_configured_is_given_up_visibly() {
     let delivery = timeout(WITHIN, told.recv()).await.unwrap().unwrap();
     assert_eq!((delivery.attempts, delivery.sink.as_str()), (0, "gone"));
     assert!(delivery.error.unwrap().contains("no sink"));
+}
+
+#[tokio::test]
+async fn a_sink_that_hangs_holds_up_no_other() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let hang = hook(&format!("http://{}/", silent.local_addr().unwrap()), folder.path(), 50);
+    let path = folder.path().join("alerts.jsonl");
+    let sinks = [
+        SinkConfig { name: "hangs".to_owned(), kind: hang },
+        SinkConfig { name: "file".to_owned(), kind: SinkKind::Jsonl { path } },
+    ];
+    let (deliveries, mut told) = mpsc::channel(10);
+    let notifier = Notifier::start(&"home".parse().unwrap(), &sinks, deliveries);
+    notifier.send(&notice("hangs", false));
+    notifier.send(&notice("file", false));
+    let delivery = timeout(WITHIN, told.recv()).await.unwrap().unwrap();
+    assert_eq!((delivery.sink.as_str(), delivery.answer.as_deref()), ("file", Some("written")));
+}
+
+#[test]
+fn a_reminder_is_another_notice_than_the_first_telling() {
+    let mut letter = letter();
+    let key = |letter: &Letter| NoticeBody::new(&"home".parse().unwrap(), letter, clock::now()).idempotency_key();
+    let first = key(&letter);
+    letter.reminder = 2;
+    assert_eq!(key(&letter), format!("{first}/2"));
+    let body = NoticeBody::new(&"home".parse().unwrap(), &letter, clock::now());
+    assert_eq!(body.sentence(), "still open: nightly failed on a — free space");
 }
