@@ -351,12 +351,14 @@ fn a_turn_that_crosses_the_word_that_its_slot_was_missed_starts_nothing() {
 
 #[test]
 fn a_slot_that_a_fast_clock_told_as_missed_is_run_when_the_leader_gives_its_turn() {
-    let plans = [plan_text("db", "*:00", "catch_up = false\n")];
+    let plans = [plan_text("db", "*:00", "")];
     let mut world = World::new("2026-11-20T01:10:00Z", true, &plans);
     led(&mut world, "2026-11-20T01:20:00Z");
     // The clock jumps four hours ahead, and back again.
-    world.go_to("2026-11-20T05:20:00Z");
+    world.now = at("2026-11-20T05:20:00Z");
+    world.input(Input::Woke);
     assert!(!world.missed().is_empty(), "what the clock says has passed is told as missed");
+    world.end_all();
     world.now = at("2026-11-20T02:00:05Z");
     let start = world.start_of("db", "2026-11-20T02:00:00Z");
     let begun = world.starts().len();

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use landfall_proto::control::{Problem, Reply, Request};
-use landfall_proto::fact::coordinator::{CancelAsked, CoordinatorFact, LimitSet, NodeRetired, OpenedBy};
+use landfall_proto::fact::coordinator::{CancelAsked, CoordinatorFact, LimitSet, NodeRetired, OpenedBy, RunLost};
 use landfall_proto::id::{CommandId, NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::limit::LimitName;
-use landfall_proto::report::TaskKind;
+use landfall_proto::report::{Reason, TaskKind};
 use landfall_proto::time::Timestamp;
 use uuid::Uuid;
 
 use super::decide::{NewRound, expected_of, opened};
 use super::mesh::Mesh;
 use super::policy::Policy;
-use super::run::Run;
+use super::run::{Run, Stage};
 use super::step::{Effect, Step, Ticket};
 
 /// Requests that wait for decisions on their way.
@@ -208,10 +208,26 @@ fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) 
     if let Some(why) = bad.iter().find_map(|run| why_not(mesh, &run.node, &routine)) {
         return (Vec::new(), problem(&what, &why, "Start the routine on the nodes that have its plan."));
     }
+    // A node that is heard and does not work on it has forgotten it, or its result is on its way and counts when it comes.
+    let lost = bad.iter().filter(|run| is_let_go(mesh, now, run)).map(|run| run.id);
+    let lost = lost.map(|run| RunLost { epoch: mesh.epoch(), run, reason: Reason::NoReport }.into());
+    let mut facts: Vec<CoordinatorFact> = lost.collect();
     let nodes: BTreeSet<&NodeId> = bad.iter().map(|run| &run.node).collect();
     let expected = nodes.into_iter().filter_map(|node| expected_of(mesh, node, &routine, round, task)).collect();
     let new = NewRound { round, routine, task, slot: None, expected, opened_by: OpenedBy::Retry { of } };
-    (opened(mesh, policy, now, new), Reply::Opened { round })
+    facts.extend(opened(mesh, policy, now, new));
+    (facts, Reply::Opened { round })
+}
+
+/// Whether a run that its node had taken on is no longer among those that the node's beat names.
+fn is_let_go(mesh: &Mesh, now: Timestamp, run: &Run) -> bool {
+    let was_taken_on = match run.stage {
+        Stage::Running => true,
+        Stage::Sent => run.sent.as_ref().is_some_and(|sent| sent.accepted),
+        Stage::Queued | Stage::Ended => false,
+    };
+    let live = mesh.live.get(&run.node).filter(|live| live.is_heard(now));
+    was_taken_on && live.is_some_and(|live| !live.runs.contains_key(&run.id))
 }
 
 fn retire(mesh: &Mesh, node: NodeId, by: String) -> Answered {

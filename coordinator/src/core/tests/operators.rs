@@ -2,6 +2,7 @@
 
 use landfall_proto::command::{Action, Refused};
 use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::fact::agent::RunMilestone;
 use landfall_proto::fact::coordinator::OpenedBy;
 use landfall_proto::id::{NodeId, RoundId};
 use landfall_proto::limit::{LimitName, WaitReason};
@@ -163,6 +164,26 @@ fn a_node_that_the_verdict_called_missing_is_tried_again_at_once_and_waits_for_w
     assert_eq!(world.kind(), Some(VerdictKind::Converged));
     let begun = world.commands.iter().filter(|command| matches!(command.action, Action::Start { .. })).count();
     assert_eq!(begun, 3, "a and b once in the round, b once more");
+}
+
+#[test]
+fn a_run_that_its_node_has_forgotten_does_not_stand_in_the_way_of_a_retry() {
+    let mut world = World::new(&["a", "b"]);
+    world.agents.get_mut(&node("b")).unwrap().does = Does::Hold;
+    world.pass("65s");
+    let (first, run) = (world.round().id, world.run_of("b").id);
+    world.pass("7h 59m 50s");
+    let agent = world.agents.get_mut(&node("b")).unwrap();
+    agent.live.clear();
+    // As long as it has something to say, its result may be among it.
+    agent.outbox.push(RunMilestone { run, percent: 10, files_done: 0, bytes_done: 0 }.into());
+    agent.does = GOOD;
+    world.pass("10s");
+    assert_eq!((world.kind(), world.run_of("b").stage), (Some(VerdictKind::Overdue), Stage::Running));
+    retry(&mut world, first.0, 8);
+    assert_eq!(world.mesh().runs()[&run].outcome(), Some(Outcome::Lost));
+    world.pass("10s");
+    assert_eq!(world.kind(), Some(VerdictKind::Converged));
 }
 
 #[test]
