@@ -24,7 +24,8 @@ impl World {
                 (1, self.soon(5, 800))
             };
             let error = has_failed.then(|| "the sink does not answer".to_owned());
-            let delivery = Delivery { id, resolved, reminder: notice.reminder, sink, attempts, answer: None, error, at };
+            let delivery =
+                Delivery { id, resolved, reminder: notice.reminder, sink, attempts, answer: None, error, at };
             self.queue.put(at, Event::Delivered { seat, life, delivery });
         }
     }

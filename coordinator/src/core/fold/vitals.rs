@@ -28,7 +28,9 @@ impl Mesh {
     pub(in crate::core) fn heard(&mut self, beat: Beat, policy: &Policy, now: Timestamp) {
         let node = beat.node.clone();
         let writer = self.writers.get(&(node.as_str().to_owned(), beat.incarnation));
-        let folded = writer.map_or(0, |writer| writer.next_seq);
+        // Beats that waited while this process stood still are older than the log that it has read since. It is blind then, and
+        // measures no later beat by what it folded meanwhile.
+        let folded = writer.filter(|_| self.sees_the_log()).map_or(0, |writer| writer.next_seq);
         let before = self.live.get(&node);
         let was_heard = before.is_some_and(|live| live.is_heard(now));
         let was_paused = before.is_some_and(|live| live.paused.is_some());

@@ -2,6 +2,7 @@
 
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::report::{Outcome, Reason};
+use landfall_proto::time::{Duration, after};
 use landfall_proto::verdict::VerdictKind;
 
 use super::world::{Does, World, node, slot};
@@ -184,6 +185,28 @@ fn a_journal_that_was_set_back_shows_in_the_beats() {
     world.agents.get_mut(&node("a")).unwrap().seq = 1;
     world.pass("10s");
     assert_eq!(world.open_alerts(), ["conflict/a"]);
+}
+
+#[test]
+fn beats_that_waited_while_this_process_stood_still_set_no_journal_back() {
+    let mut world = World::new(&["a"]);
+    world.pass("2m");
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(world.agents[&node("a")].beat(&node("a"), world.now));
+        world.agents.get_mut(&node("a")).unwrap().plan.hash.push('x');
+        world.announce("a");
+    }
+    world.coordinators[0].sees = false;
+    world.now = after(world.now, Duration::from_secs(20));
+    world.read(0);
+    assert!(waiting[2].next_seq < world.agents[&node("a")].seq, "the log holds more than the last of them knew");
+    for beat in waiting {
+        world.feed(0, Input::Heard(beat));
+    }
+    world.coordinators[0].sees = true;
+    world.pass("10s");
+    assert_eq!(world.mesh().quarantine(&node("a")), None);
 }
 
 #[test]

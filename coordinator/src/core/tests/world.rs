@@ -589,7 +589,7 @@ impl World {
 }
 
 impl Agent {
-    fn beat(&self, id: &NodeId, now: Timestamp) -> Beat {
+    pub(super) fn beat(&self, id: &NodeId, now: Timestamp) -> Beat {
         let live = self.live.keys().map(|run| LiveRun { run: *run, idle_ms: 0, progress: None }).collect();
         Beat {
             node: id.clone(),

@@ -10,14 +10,25 @@ use landfall_proto::report::Trigger;
 use landfall_proto::subject::{Role, Subject, Topic};
 use landfall_proto::time::{Duration as Span, Timestamp, after};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::agent::TASK;
 use super::{Story, clock};
 use crate::core::mesh::Mesh;
+use crate::core::record::Records;
+use crate::core::run::Run;
 use crate::core::step::{Input, Logged, step};
 use crate::edge::intake::hash;
-use crate::edge::ledger::tests::everything;
+use crate::edge::key::Index;
 use crate::edge::ledger::{Ledger, MemoryLedger};
+
+/// What anybody can read of a ledger: the state, every key, and every run of the history.
+fn everything(ledger: &dyn Ledger) -> (Records, Vec<Vec<u8>>, Vec<Run>) {
+    let keys: Vec<Vec<u8>> = (0..=u8::MAX).flat_map(|kind| ledger.keys(&[kind], None, usize::MAX).unwrap()).collect();
+    let runs = ledger.list(&Index::RunByTime(Timestamp::MAX, Uuid::nil()).list(), None, usize::MAX).unwrap();
+    let runs = runs.iter().filter_map(|entry| ledger.run(RunId(entry.target())).unwrap()).collect();
+    (ledger.load().unwrap(), keys, runs)
+}
 
 /// A large commit of a replay, a second one that its end cuts short, and small ones where the log ends.
 const RUNS: u64 = 2100;
