@@ -25,6 +25,15 @@ pub(super) struct FileConfig {
     pub(super) sink: Vec<FileSink>,
     #[serde(default)]
     pub(super) watchdog: Option<FileWatchdog>,
+    #[serde(default)]
+    pub(super) web: Option<FileWeb>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileWeb {
+    #[serde(default)]
+    pub(super) listen: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

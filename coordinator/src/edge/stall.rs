@@ -174,6 +174,7 @@ mod tests {
             policy: Policy::default(),
             sinks: vec![SinkConfig { name: "file".to_owned(), kind: SinkKind::Jsonl { path: notices } }],
             watchdog: None,
+            web: None,
         }
     }
 

@@ -54,6 +54,7 @@ fn config(name: &str, folder: &Path) -> Config {
         policy: Policy::default(),
         sinks: Vec::new(),
         watchdog: None,
+        web: None,
     }
 }
 
