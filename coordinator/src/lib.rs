@@ -11,3 +11,5 @@ pub mod edge;
 #[cfg(feature = "daemon")]
 pub mod notify;
 pub mod view;
+#[cfg(feature = "daemon")]
+pub mod web;

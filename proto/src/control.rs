@@ -12,9 +12,12 @@ use crate::view::{
 pub const REQUEST_KIND: &str = "request";
 pub const REPLY_KIND: &str = "reply";
 
-/// Where [`Request::Snapshot`] is asked: coordinators have a place of their own below the control subjects, which operators
+/// Where [`Request::Snapshot`] is asked: coordinators have places of their own below the control subjects, which operators
 /// neither reach nor hear, and which no other subscription of a coordinator hears a second time.
 pub const SNAPSHOT_PLACE: &str = "peer.snapshot";
+
+/// Where a standby passes on what its own page was asked and only the leader can answer.
+pub const ASK_PLACE: &str = "peer.ask";
 
 /// Bytes of a snapshot in one answer at most; with its wrapping well below the longest message.
 pub const SNAPSHOT_PIECE_BYTES_MAX: usize = 128 * 1024;
@@ -106,6 +109,32 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it only asks for state that every coordinator holds.
+    pub const fn is_read(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Rounds { .. }
+            | Self::Round { .. }
+            | Self::Runs { .. }
+            | Self::Run { .. }
+            | Self::Nodes { .. }
+            | Self::Node { .. }
+            | Self::Routines
+            | Self::Routine { .. }
+            | Self::Alerts { .. }
+            | Self::Alert { .. }
+            | Self::Limits => true,
+            Self::Logs { .. }
+            | Self::Start { .. }
+            | Self::Cancel { .. }
+            | Self::Retry { .. }
+            | Self::Retire { .. }
+            | Self::SetLimit { .. }
+            | Self::TestSink { .. }
+            | Self::Snapshot { .. } => false,
+        }
+    }
+
     /// The last token of the request's subject.
     pub const fn verb(&self) -> &'static str {
         match self {

@@ -187,7 +187,7 @@ impl Role {
                     at("cmd.*"),
                     at("sync.*"),
                     at("beacon"),
-                    at("ctl.peer.snapshot"),
+                    at("ctl.peer.*"),
                     format!("$JS.API.STREAM.CREATE.{stream}"),
                     "$JS.FC.>".to_owned(),
                     "$JS.ACK.>".to_owned(),
@@ -195,14 +195,7 @@ impl Role {
                 .into_iter()
                 .chain(read_log)
                 .collect(),
-                subscribe: vec![
-                    at("beat.*"),
-                    at("ctl.*"),
-                    at("ctl.peer.snapshot"),
-                    at("beacon"),
-                    at("live.*.*"),
-                    inbox,
-                ],
+                subscribe: vec![at("beat.*"), at("ctl.*"), at("ctl.peer.*"), at("beacon"), at("live.*.*"), inbox],
                 replies: true,
             },
             Self::Operator => Permissions {

@@ -1,23 +1,11 @@
 //! Asking the coordinator over the bus.
 
-use std::time::Duration;
-
 use landfall_proto::bus::{Bus, BusRefusal, ConnectOptions, Told};
-use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
-use landfall_proto::control::{Problem, REQUEST_KIND, Reply, Request};
-use landfall_proto::envelope::Envelope;
-use landfall_proto::subject::{Subject, Topic};
-use landfall_proto::version::PROTOCOL;
+use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode};
+use landfall_proto::control::{Problem, Reply, Request};
 
 use super::failure::{BAD, Failure, UNKNOWN};
-use crate::edge::clock;
-
-/// Longest wait for an answer to one question.
-const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
-
-/// How often a question is asked. A coordinator that has just begun, and does not know yet whether another one leads, leaves
-/// it unanswered. Acts carry ids of their own, so that asking twice is asking once.
-const TRIES: u32 = 4;
+use crate::edge;
 
 /// A connection as the operator.
 #[derive(Debug)]
@@ -32,25 +20,7 @@ impl Mesh {
 
     /// Asks; a refusal of the coordinator and silence are failures, each of its own kind.
     pub(super) async fn ask(&self, request: &Request) -> Result<Reply, Failure> {
-        let subject = Subject::new(self.bus.cluster(), Topic::Control(request.verb().to_owned()));
-        let envelope = Envelope {
-            protocol: PROTOCOL,
-            kind: REQUEST_KIND.to_owned(),
-            id: clock::command_id().0,
-            writer: "operator".to_owned(),
-            incarnation: clock::incarnation(),
-            seq: 0,
-            sent_at: clock::now(),
-            body: encode(request),
-        };
-        let mut told = Told::Unknown;
-        for _ in 0..TRIES {
-            told = self.bus.request(&subject, &envelope, ANSWER_WITHIN).await;
-            if !told.is_unknown() {
-                break;
-            }
-        }
-        match told {
+        match edge::ask(&self.bus, request.verb(), "operator", request).await {
             Told::Done(reply) => match decode(&reply.body, MESSAGE_BYTES_MAX) {
                 Ok(Reply::Refused(problem)) => Err(Failure { problem, code: BAD }),
                 Ok(reply) => Ok(reply),

@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::failure::{BAD, Failure, USAGE};
 use crate::config::{CONFIG_PATH, Config, ConfigError};
-use crate::edge::{ServeError, serve, service};
+use crate::edge::{Feed, Inside, ServeError, asks, serve, service};
+use crate::web::{self, Door, WebError};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -26,7 +27,15 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     service::start_log();
-    serve(config).await?;
+    let (asking, asks) = asks();
+    let feed = Feed::default();
+    let _pages = match &config.web {
+        Some(web) => Some(web::start(web, &config, Door::new(asking.clone(), feed.clone())).await?),
+        None => None,
+    };
+    // `asking` lives as long as the coordinator, so that a coordinator without pages waits for none of their questions.
+    serve(config, Inside { asks, feed }).await?;
+    drop(asking);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -46,6 +55,12 @@ impl From<ConfigError> for Failure {
                 "correct it; `landfall serve --check` reads it again",
             ),
         }
+    }
+}
+
+impl From<WebError> for Failure {
+    fn from(error: WebError) -> Self {
+        Self { problem: error.problem(), code: BAD }
     }
 }
 

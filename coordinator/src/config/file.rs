@@ -29,6 +29,15 @@ pub(super) struct FileConfig {
     pub(super) routes: Vec<Route>,
     #[serde(default)]
     pub(super) watchdog: Option<FileWatchdog>,
+    #[serde(default)]
+    pub(super) web: Option<FileWeb>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileWeb {
+    #[serde(default)]
+    pub(super) listen: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use landfall_proto::bus::{Incoming, Told};
+use landfall_proto::bus::Told;
 use landfall_proto::codec::encode;
 use landfall_proto::control::{REPLY_KIND, Reply};
 use landfall_proto::envelope::{Envelope, Identity};
@@ -12,6 +12,7 @@ use landfall_proto::subject::{Subject, Topic};
 use landfall_proto::time::Timestamp;
 use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::bus::Event;
 use super::shell::{Ended, Own, Shell};
 use super::{clock, message, service};
@@ -32,8 +33,16 @@ pub(super) struct Replier {
 }
 
 impl Replier {
-    pub(super) async fn give(&self, incoming: &Incoming, reply: &Reply) {
-        let envelope = message(REPLY_KIND, self.holder.as_str(), self.incarnation, encode(reply));
+    pub(super) async fn give(&self, asker: Asker, reply: Reply) {
+        let incoming = match asker {
+            Asker::Bus(incoming) => incoming,
+            Asker::Here(answer) => {
+                // Who asked may have gone meanwhile.
+                let _ = answer.send(reply);
+                return;
+            }
+        };
+        let envelope = message(REPLY_KIND, self.holder.as_str(), self.incarnation, encode(&reply));
         if let Told::Refused(refusal) = incoming.reply(&envelope).await {
             tracing::warn!(%refusal, "a reply was not given");
         }
@@ -74,17 +83,17 @@ impl Shell {
             }
             Effect::Notify(notice) => self.notifier.send(&notice),
             Effect::Reply(ticket, reply) => {
-                if let Some(incoming) = self.desk.close(ticket) {
-                    self.reply(incoming, reply);
+                if let Some(asker) = self.desk.close(ticket) {
+                    self.reply(asker, reply);
                 }
             }
         }
     }
 
     /// Answers an operator; slow links hold up nobody else.
-    pub(super) fn reply(&self, incoming: Incoming, reply: Reply) {
+    pub(super) fn reply(&self, asker: Asker, reply: Reply) {
         let replier = self.replier();
-        tokio::spawn(async move { replier.give(&incoming, &reply).await });
+        tokio::spawn(async move { replier.give(asker, reply).await });
     }
 
     pub(super) fn replier(&self) -> Replier {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use landfall_proto::bus::{Bus, Disconnects, Inbox, Incoming, Told};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, Refusal, decode};
 use landfall_proto::command::Answer;
-use landfall_proto::control::{REQUEST_KIND, Request};
+use landfall_proto::control::{ASK_PLACE, REQUEST_KIND, Request};
 use landfall_proto::envelope::Envelope;
 use landfall_proto::id::{CommandId, NodeId};
 use landfall_proto::live::{BEACON_KIND, BEAT_KIND, Beacon, Beat, PRESENCE_KIND, PROGRESS_KIND, Presence};
@@ -15,6 +15,8 @@ use landfall_proto::version::is_readable;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use super::ask;
+use super::asker::Asker;
 use super::look::Look;
 
 /// Events that wait for the loop. Behind it stand the inboxes, which drop what nobody takes in time: all of it is repeated.
@@ -32,7 +34,7 @@ pub(super) enum Event {
     Saw(Look),
     Gone(NodeId),
     Moved(Progress),
-    Asked(Incoming, Request),
+    Asked(Asker, Request),
     Answered(CommandId, Option<Answer>),
     /// A message that is not accepted, by name.
     Refused(&'static str),
@@ -43,8 +45,10 @@ pub(super) fn listen(bus: &Bus, events: &mpsc::Sender<Event>) {
     let cluster = bus.cluster();
     let beacon = Subject::new(cluster, Topic::Beacon).to_string();
     for filter in [Filter::Beats.of(cluster), Filter::Live.of(cluster), Filter::Control.of(cluster), beacon] {
-        tokio::spawn(hear(bus.clone(), filter, events.clone()));
+        tokio::spawn(hear(bus.clone(), filter, Role::Operator, events.clone()));
     }
+    let peers = ask::subject(bus, ASK_PLACE).to_string();
+    tokio::spawn(hear(bus.clone(), peers, Role::Coordinator, events.clone()));
 }
 
 /// Passes on whose client went away, where the bus says so.
@@ -57,9 +61,9 @@ pub(super) async fn watch(mut disconnects: Disconnects, events: mpsc::Sender<Eve
     tracing::warn!("the bus no longer reports disconnects; silent nodes are noticed by their missing beats");
 }
 
-async fn hear(bus: Bus, filter: String, events: mpsc::Sender<Event>) {
+async fn hear(bus: Bus, filter: String, from: Role, events: mpsc::Sender<Event>) {
     while !events.is_closed() {
-        match bus.serve(&filter, &Role::Operator).await {
+        match bus.serve(&filter, &from).await {
             Told::Done(inbox) => pass_on(inbox, &events).await,
             Told::Refused(refusal) => tracing::error!(filter, %refusal, "the bus forbids a subscription"),
             Told::Unknown => {}
@@ -116,10 +120,10 @@ fn read(message: Incoming) -> Result<Event, Refusal> {
         }
         Topic::Control(verb) => {
             let request: Request = body(&envelope, REQUEST_KIND)?;
-            if request.verb() != verb {
+            if verb != ASK_PLACE && request.verb() != verb {
                 return Err(Refusal::WrongKind { kind: request.verb().to_owned() });
             }
-            Ok(Event::Asked(message, request))
+            Ok(Event::Asked(Asker::Bus(message), request))
         }
         Topic::NodeFact(_) | Topic::CoordinatorFact(_) | Topic::Command(_) | Topic::Sync(_) | Topic::Out(..) => {
             Err(Refusal::WrongSubject { subject: message.subject })

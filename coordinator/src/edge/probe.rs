@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use landfall_proto::bus::Incoming;
 use landfall_proto::control::Reply;
 use uuid::Uuid;
 
+use super::asker::Asker;
 use super::requests::{busy, problem};
 use super::shell::Shell;
 use crate::notify::{SinkError, Taken, test};
@@ -64,7 +64,7 @@ impl Probes {
 
 impl Shell {
     /// Sends a test to a sink, and answers with what the sink says.
-    pub(super) fn test_sink(&self, incoming: Incoming, name: &str, id: Uuid) {
+    pub(super) fn test_sink(&self, asker: Asker, name: &str, id: Uuid) {
         let Some(sink) = self.sinks.iter().find(|sink| sink.name == name).cloned() else {
             let names: Vec<&str> = self.sinks.iter().map(|sink| sink.name.as_str()).collect();
             let fix = if names.is_empty() {
@@ -73,11 +73,11 @@ impl Shell {
                 format!("the sinks are: {}", names.join(", "))
             };
             let why = format!("the configuration of {} has none of this name", self.own.holder);
-            return self.reply(incoming, problem(&format!("there is no sink {name:?}"), &why, &fix));
+            return self.reply(asker, problem(&format!("there is no sink {name:?}"), &why, &fix));
         };
         match self.desk.probes.begin(id) {
             Step::Wait => return,
-            Step::Answer(reply) => return self.reply(incoming, *reply),
+            Step::Answer(reply) => return self.reply(asker, *reply),
             Step::Make => {}
         }
         let (probes, replier, cluster) = (self.desk.probes.clone(), self.replier(), self.bus.cluster().clone());
@@ -89,7 +89,7 @@ impl Shell {
                 Err(error) => refused(&sink.name, &error),
             };
             probes.end(id, reply.clone());
-            replier.give(&incoming, &reply).await;
+            replier.give(asker, reply).await;
         });
     }
 }

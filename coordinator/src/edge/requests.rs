@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::bus::Incoming;
+use landfall_proto::bus::{BusRefusal, Told};
+use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode};
 use landfall_proto::command::{Action, Answer, Command};
-use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::control::{ASK_PLACE, Problem, Reply, Request};
+use landfall_proto::envelope::Envelope;
 use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::time::{Duration as Span, after};
 use landfall_proto::view::{LogCopies, LogView};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-use super::clock;
+use super::asker::Asker;
 use super::probe::Probes;
 use super::reads::read;
 use super::shell::Shell;
+use super::{ask, clock};
 use crate::core::step::{Input, Ticket};
 use crate::view::{Scene, Surroundings};
 
@@ -46,10 +49,10 @@ fn copies(number: usize) -> u32 {
 #[derive(Debug)]
 pub(super) struct Desk {
     fetches: Arc<Semaphore>,
-    tickets: BTreeMap<Ticket, Incoming>,
+    tickets: BTreeMap<Ticket, Asker>,
     pub(super) probes: Probes,
     next: u64,
-    reads: VecDeque<(Incoming, Request)>,
+    reads: VecDeque<(Asker, Request)>,
 }
 
 impl Default for Desk {
@@ -65,17 +68,17 @@ impl Default for Desk {
 }
 
 impl Desk {
-    fn open(&mut self, incoming: Incoming) -> Result<Ticket, Incoming> {
+    fn open(&mut self, asker: Asker) -> Result<Ticket, Asker> {
         if self.tickets.len() >= TICKETS_MAX {
-            return Err(incoming);
+            return Err(asker);
         }
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.tickets.insert(ticket, incoming);
+        self.tickets.insert(ticket, asker);
         Ok(ticket)
     }
 
-    pub(super) fn close(&mut self, ticket: Ticket) -> Option<Incoming> {
+    pub(super) fn close(&mut self, ticket: Ticket) -> Option<Asker> {
         self.tickets.remove(&ticket)
     }
 
@@ -85,21 +88,24 @@ impl Desk {
 }
 
 impl Shell {
-    pub(super) fn asked(&mut self, incoming: Incoming, request: Request) {
-        if self.stands_by() {
-            return;
-        }
+    pub(super) fn asked(&mut self, asker: Asker, request: Request) {
+        let asker = match asker {
+            Asker::Bus(_) if self.stands_by() => return,
+            // A page shows what this coordinator knows, whoever leads; what only the leader can do is passed on to it.
+            Asker::Here(answer) if !self.mesh.acts() && !request.is_read() => return self.pass_on(answer, request),
+            asker @ (Asker::Bus(_) | Asker::Here(_)) => asker,
+        };
         match request {
             Request::Start { .. }
             | Request::Cancel { .. }
             | Request::Retry { .. }
             | Request::Retire { .. }
-            | Request::SetLimit { .. } => match self.desk.open(incoming) {
+            | Request::SetLimit { .. } => match self.desk.open(asker) {
                 Ok(ticket) => self.feed(Input::Asked(ticket, request)),
-                Err(incoming) => self.reply(incoming, busy()),
+                Err(asker) => self.reply(asker, busy()),
             },
-            Request::Logs { run, offset } => self.fetch_log(incoming, run, offset),
-            Request::TestSink { sink, request } => self.test_sink(incoming, &sink, request),
+            Request::Logs { run, offset } => self.fetch_log(asker, run, offset),
+            Request::TestSink { sink, request } => self.test_sink(asker, &sink, request),
             // Coordinators ask each other; a task beside the loop answers.
             Request::Snapshot { .. } => {}
             Request::Status
@@ -115,9 +121,9 @@ impl Shell {
             | Request::Alert { .. }
             | Request::Limits => {
                 if self.desk.reads.len() >= READS_MAX {
-                    self.reply(incoming, busy());
+                    self.reply(asker, busy());
                 } else {
-                    self.desk.reads.push_back((incoming, request));
+                    self.desk.reads.push_back((asker, request));
                 }
             }
         }
@@ -126,9 +132,9 @@ impl Shell {
     /// Answers some of the reads that wait, from committed state.
     pub(super) fn answer_reads(&mut self) {
         for _ in 0..READS_AT_ONCE {
-            let Some((incoming, request)) = self.desk.reads.pop_front() else { return };
+            let Some((asker, request)) = self.desk.reads.pop_front() else { return };
             let reply = self.read(&request);
-            self.reply(incoming, reply);
+            self.reply(asker, reply);
         }
     }
 
@@ -152,6 +158,19 @@ impl Shell {
         })
     }
 
+    /// Asks the leader for one of this coordinator's own pages.
+    fn pass_on(&self, answer: oneshot::Sender<Reply>, request: Request) {
+        let Ok(permit) = Arc::clone(&self.desk.fetches).try_acquire_owned() else {
+            return self.reply(Asker::Here(answer), busy());
+        };
+        let (bus, replier, holder) = (self.bus.clone(), self.replier(), self.own.holder.clone());
+        tokio::spawn(async move {
+            let told = ask::ask(&bus, ASK_PLACE, holder.as_str(), &request).await;
+            drop(permit);
+            replier.give(Asker::Here(answer), leaders_reply(told)).await;
+        });
+    }
+
     /// The leader answers, and two answers to one question would be one too many. Where nobody has led for a while, because
     /// the bus shows its log to nobody, one of those who are there says at least what it knows.
     fn stands_by(&self) -> bool {
@@ -167,23 +186,23 @@ impl Shell {
     }
 
     /// Asks the run's node for a piece of its log and passes the answer on.
-    fn fetch_log(&self, incoming: Incoming, run: RunId, offset: u64) {
+    fn fetch_log(&self, asker: Asker, run: RunId, offset: u64) {
         let known = match self.mesh.runs().get(&run) {
             Some(run) => Ok(Some(run.node.clone())),
             None => self.ledger.run(run).map(|found| found.map(|run| run.node)),
         };
         let node = match known {
             Ok(Some(node)) => node,
-            Ok(None) => return self.reply(incoming, no_run(run)),
+            Ok(None) => return self.reply(asker, no_run(run)),
             Err(error) => {
                 return self.reply(
-                    incoming,
+                    asker,
                     problem("the run cannot be looked up", &error.to_string(), "see the coordinator's journal"),
                 );
             }
         };
         let Ok(permit) = Arc::clone(&self.desk.fetches).try_acquire_owned() else {
-            return self.reply(incoming, busy());
+            return self.reply(asker, busy());
         };
         let now = clock::now();
         let command = Command {
@@ -200,7 +219,7 @@ impl Shell {
         tokio::spawn(async move {
             let answer = commander.ask(&node, &command).await;
             drop(permit);
-            replier.give(&incoming, &log_reply(&node, run, online, answer)).await;
+            replier.give(asker, log_reply(&node, run, online, answer)).await;
         });
     }
 }
@@ -229,6 +248,22 @@ fn log_reply(node: &NodeId, run: RunId, online: bool, answer: Option<Answer>) ->
             "see that the machine and its agent run, then try again",
         ),
     }
+}
+
+fn leaders_reply(told: Told<Envelope>) -> Reply {
+    let why = match told {
+        Told::Done(reply) => match decode(&reply.body, MESSAGE_BYTES_MAX) {
+            Ok(reply) => return reply,
+            Err(refusal) => refusal.to_string(),
+        },
+        Told::Refused(BusRefusal::NobodyListens { .. }) | Told::Unknown => "it did not answer".to_owned(),
+        Told::Refused(refusal) => refusal.to_string(),
+    };
+    problem(
+        "the leading coordinator could not be asked",
+        &why,
+        "look whether it was done before trying again: what was asked may have arrived; `landfall status` shows who leads",
+    )
 }
 
 fn no_run(run: RunId) -> Reply {

@@ -10,8 +10,11 @@ use landfall_proto::control::Problem;
 use landfall_proto::doubt::patience_before_making;
 use landfall_proto::id::Holder;
 use landfall_proto::subject::Role;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::asker::Ask;
+use super::feed::Feed;
 use super::ledger::{Ledger, LedgerError, Opened, lock, open_locked};
 use super::pass::Pass;
 use super::rebuild::{News, Source, adopt, gap, is_empty, rebuild};
@@ -79,13 +82,21 @@ fn ledger_problem(error: &LedgerError) -> Problem {
     Problem { what: error.to_string(), why: if why.is_empty() { known.to_owned() } else { why }, fix: fix.to_owned() }
 }
 
+/// The ways into the coordinator from this process's own pages. They outlive each loop: who asks while there is none waits for
+/// the next.
+#[derive(Debug)]
+pub struct Inside {
+    pub asks: mpsc::Receiver<Ask>,
+    pub feed: Feed,
+}
+
 /// Runs the coordinator until it is asked to end by a signal.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
-    serve_until(config, service::stop_asked()).await
+pub async fn serve(config: Config, inside: Inside) -> Result<(), ServeError> {
+    serve_until(config, inside, service::stop_asked()).await
 }
 
 /// Runs the coordinator until `stop` is done. Waits for a bus that is not there yet, for ever.
-pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub async fn serve_until(config: Config, mut inside: Inside, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
     let mut stop = pin!(stop);
     let _lock = lock(&config.state_dir)?;
     let Some(mut opened) = open_when_there_is_room(&config, None, stop.as_mut()).await? else { return Ok(()) };
@@ -118,8 +129,9 @@ pub async fn serve_until(config: Config, stop: impl Future<Output = ()>) -> Resu
             disconnects: disconnects(&config).await,
             alert: std::mem::take(&mut news).alert(&config),
             pass: Arc::clone(&pass),
+            feed: inside.feed.clone(),
         };
-        let ended = run(parts, service::ready, &mut stop).await;
+        let ended = run(parts, &mut inside.asks, service::ready, &mut stop).await;
         keeper.end(matches!(ended, Ok(Ended::Stopped))).await;
         // The store can be opened again once nobody has it.
         drop(ledger);

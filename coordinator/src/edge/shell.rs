@@ -19,8 +19,10 @@ use landfall_proto::time::{Timestamp, between};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::asker::{Ask, Asker};
 use super::bus::{EVENTS_MAX, Event, listen, watch};
 use super::command::Commander;
+use super::feed::Feed;
 use super::intake::Reader;
 use super::ledger::{Ledger, LedgerError};
 use super::pass::Pass;
@@ -65,6 +67,8 @@ pub(super) struct Parts {
     pub(super) alert: Option<Alert>,
     /// Where the loop says that it came round.
     pub(super) pass: Arc<Pass>,
+    /// Whoever looks on hears of changes here.
+    pub(super) feed: Feed,
 }
 
 /// Why the loop ended by itself. Ending is right: what the memory holds and the ledger lacks is read from the log again.
@@ -88,6 +92,7 @@ pub(super) enum Ended {
 /// Runs until `stop` is done, the log is replaced, or the ledger fails. `ready` is called once, when the whole log is folded for the first time.
 pub(super) async fn run(
     mut parts: Parts,
+    asks: &mut mpsc::Receiver<Ask>,
     ready: impl FnOnce(),
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, ShellError> {
@@ -117,6 +122,7 @@ pub(super) async fn run(
             told = reader.next(), if shell.replay.has_room() => shell.take_piece(told, &mut reader),
             written = shell.replay.written() => written?,
             Some(event) = happened.recv() => shell.take_events(event, &mut happened),
+            Some(Ask { request, answer }) = asks.recv() => shell.asked(Asker::Here(answer), request),
             Some(delivery) = deliveries.recv() => shell.feed(Input::Delivered(delivery)),
             Ok(()) = link.changed() => shell.link_changed(),
             () = sleep_until(shell.wake) => shell.feed(Input::Woke),
@@ -176,6 +182,7 @@ pub(super) struct Shell {
     /// Whether what was folded last still stands at the cursor.
     pub(super) is_same_log: bool,
     pub(super) pass: Arc<Pass>,
+    onlookers: Feed,
     /// Questions about the log's end that are not answered.
     pub(super) looks: Arc<Semaphore>,
     pub(super) log: LogSettings,
@@ -194,7 +201,7 @@ pub(super) struct Shell {
 
 impl Shell {
     fn new(parts: Parts, events: mpsc::Sender<Event>, delivered: mpsc::Sender<Delivery>) -> Self {
-        let Parts { bus, log, ledger, records, holder, mut policy, signer, sinks, pass, .. } = parts;
+        let Parts { bus, log, ledger, records, holder, mut policy, signer, sinks, pass, feed, .. } = parts;
         let own = Own { holder, incarnation: clock::incarnation(), next_seq: 0 };
         policy.sinks = sinks.iter().map(|sink| sink.name.clone()).collect();
         let cluster = bus.cluster().clone();
@@ -226,6 +233,7 @@ impl Shell {
             shown_at: None,
             flying_since: None,
             pass,
+            onlookers: feed,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             doubt: Doubt::default(),
             created: None,
@@ -292,6 +300,7 @@ impl Shell {
             self.progress.retain(|run, _| runs.get(run).is_some_and(|run| !run.is_ended()));
         }
         if self.progress.len() < PROGRESS_MAX {
+            self.onlookers.moved(progress.run);
             self.progress.insert(progress.run, progress);
         }
     }
@@ -321,6 +330,8 @@ impl Shell {
         if !changes.is_empty() {
             self.ledger.commit(&changes)?;
             self.is_dirty = true;
+            let cursor = self.mesh.meta().cursor;
+            self.onlookers.changed((cursor.era, cursor.seq), &changes);
         }
         // What is done here stands in the log, which is on disk; a ledger that a crash sets back is brought forward from it.
         for effect in std::mem::take(&mut self.effects) {

@@ -176,6 +176,7 @@ mod tests {
             sinks: vec![SinkConfig { name: "file".to_owned(), kind: SinkKind::Jsonl { path: notices } }],
             routes: Vec::new(),
             watchdog: None,
+            web: None,
         }
     }
 

@@ -55,6 +55,7 @@ fn config(name: &str, folder: &Path) -> Config {
         sinks: Vec::new(),
         routes: Vec::new(),
         watchdog: None,
+        web: None,
     }
 }
 

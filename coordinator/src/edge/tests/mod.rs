@@ -4,9 +4,11 @@
 mod agent;
 mod divergence;
 mod failover;
+mod pages;
 mod replay;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landfall_proto::bus::{Bus, LogSettings, MemoryBus, Seed, Signer};
@@ -17,11 +19,13 @@ use landfall_proto::id::{ClusterName, RoundId, RunId};
 use landfall_proto::subject::{Role, Subject, Topic};
 use landfall_proto::verdict::VerdictKind;
 use landfall_proto::view::{RunState, StatusView};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use super::asker::{Ask, asks};
+use super::feed::Feed;
 use super::ledger::{Ledger, MemoryLedger};
 use super::shell::{Ended, Parts, run};
 use super::{clock, message};
@@ -37,6 +41,9 @@ struct Story {
     operator: Bus,
     sinks: Vec<SinkConfig>,
     policy: Policy,
+    feed: Feed,
+    /// The ways into each coordinator from its own pages, by its name.
+    asking: Mutex<BTreeMap<String, mpsc::Sender<Ask>>>,
 }
 
 /// One coordinator process.
@@ -51,7 +58,14 @@ impl Story {
         let cluster: ClusterName = "home".parse().unwrap();
         let hub = MemoryBus::new(&cluster);
         assert!(hub.connect(Role::Coordinator).ensure_log(&Default::default()).await.is_done());
-        Self { operator: hub.connect(Role::Operator), hub, sinks: Vec::new(), policy: Policy::default() }
+        Self {
+            operator: hub.connect(Role::Operator),
+            hub,
+            sinks: Vec::new(),
+            policy: Policy::default(),
+            feed: Feed::default(),
+            asking: Mutex::default(),
+        }
     }
 
     fn live(&self, name: &str, ledger: &Arc<MemoryLedger>) -> Life {
@@ -73,10 +87,13 @@ impl Story {
             disconnects: Some(self.hub.disconnects()),
             alert: None,
             pass: Arc::default(),
+            feed: self.feed.clone(),
         };
+        let (asking, mut asks) = asks();
+        self.asking.lock().unwrap().insert(name.to_owned(), asking);
         let task = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
-            run(parts, || {}, stop).await.unwrap()
+            run(parts, &mut asks, || {}, stop).await.unwrap()
         });
         (stop, task)
     }
