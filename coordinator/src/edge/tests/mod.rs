@@ -4,6 +4,7 @@
 mod agent;
 mod divergence;
 mod failover;
+mod http;
 mod pages;
 
 use std::collections::BTreeMap;
