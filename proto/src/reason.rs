@@ -8,7 +8,6 @@ macro_rules! reasons {
     ($( $(#[$doc:meta])* $variant:ident = $text:literal, $cause:literal, $fix:literal; )*) => {
         /// A machine-readable reason. One list for every driver and task.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub enum Reason {
             $( $(#[$doc])* #[serde(rename = $text)] $variant, )*
         }

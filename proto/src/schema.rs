@@ -6,6 +6,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::id::{ClusterName, Holder, NodeId, RepositoryId, RoutineName, TargetName};
 use crate::limit::LimitName;
+use crate::report::Reason;
 use crate::time::Duration;
 use crate::verdict::Rule;
 
@@ -35,3 +36,13 @@ texts! {
     Duration = "^[0-9a-z ]{1,40}$", "1h 30m";
     Rule = "^(all|quorum\\([1-9][0-9]{0,8}\\)|coverage\\([!-~]{1,63}\\))$", "all";
 }
+
+/// Its names come from a table, which a derived schema does not see.
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        let names = Self::ALL.iter().map(|reason| reason.as_str());
+        ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).enum_values(Some(names)).build().into()
+    }
+}
+
+impl ToSchema for Reason {}

@@ -107,8 +107,11 @@ fn document() -> Result<Value, NameError> {
     }))
 }
 
-/// Channels by their name, and what an operator's program does with each.
-fn places() -> Result<(Map<String, Value>, Map<String, Value>), NameError> {
+/// Channels by their name, and operations by theirs.
+type Places = (Map<String, Value>, Map<String, Value>);
+
+/// Every place of the bus, and what an operator's program does there.
+fn places() -> Result<Places, NameError> {
     let node: NodeId = NODE.parse()?;
     let holder: Holder = HOLDER.parse()?;
     let run = RunId(Uuid::nil());

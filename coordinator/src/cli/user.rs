@@ -15,7 +15,7 @@ use super::screen::Screen;
 use crate::config::{CONFIG_PATH, Config, WebTls};
 use crate::edge::clock;
 use crate::web::access::store::{Roll, Store, Token, User};
-use crate::web::access::{INVITE_LIFE, INVITE_PATH, Role, new_invite, password, secret::Secret};
+use crate::web::access::{INVITE_LIFE, INVITE_PATH, Role, TOKEN_MARK, new_invite, password, secret::Secret};
 use crate::web::{AccessError, Home, UserName};
 
 /// Bytes of a file of users, and of a password, that are read at most.
@@ -122,9 +122,12 @@ pub(super) fn run(options: Users, screen: &Screen) -> Result<ExitCode, Failure> 
             let password = if no_password { None } else { Some(password::hash(&ask_password()?)?) };
             let user = User { role, password, added_at: clock::now(), tokens: Vec::new() };
             let what = format!("{name} was added as {role}");
-            change(&store, screen, what, |roll| match roll.users.contains_key(&name) {
-                true => Err(AccessError::Exists(name)),
-                false => Ok(drop(roll.users.insert(name, user))),
+            change(&store, screen, what, |roll| {
+                if roll.users.contains_key(&name) {
+                    return Err(AccessError::Exists(name));
+                }
+                roll.users.insert(name, user);
+                Ok(())
             })
         }
         Act::List => Ok(list(&store, screen)?),
@@ -222,7 +225,7 @@ fn token(act: TokenAct, store: &Store, screen: &Screen) -> Result<ExitCode, Fail
                 roll.note(now, &who(), &format!("token {id} of {name} was made"));
                 Ok(())
             })?;
-            let text = format!("lf_{id}_{}", secret.expose());
+            let text = format!("{TOKEN_MARK}{id}_{}", secret.expose());
             if screen.json {
                 screen.json_answer(&json!({ "id": id, "token": text, "expires_at": expires_at }));
             } else {

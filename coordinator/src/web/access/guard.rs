@@ -17,7 +17,7 @@ use super::error::AccessError;
 use super::role::Role;
 use super::secret::{Secret, form_token, is_form_token};
 use super::visit::VisitId;
-use super::{Access, COOKIE};
+use super::{Access, COOKIE, TOKEN_MARK};
 use crate::edge::clock;
 use crate::web::problem::Details;
 use crate::web::server::{BODY_BYTES_MAX, Site, authority};
@@ -142,8 +142,9 @@ fn who(access: &Access, headers: &HeaderMap) -> Result<Option<Caller>, AccessErr
 }
 
 fn by_token(access: &Access, text: &str) -> Result<Option<Caller>, AccessError> {
-    let mut parts = text.splitn(3, '_');
-    let (Some("lf"), Some(id), Some(secret)) = (parts.next(), parts.next(), parts.next()) else { return Ok(None) };
+    let Some((id, secret)) = text.strip_prefix(TOKEN_MARK).and_then(|rest| rest.split_once('_')) else {
+        return Ok(None);
+    };
     let (roll, now, secret) = (access.store.roll()?, clock::now(), Secret::given(secret));
     let found = roll.users.iter().find_map(|(name, user)| {
         let token = user.tokens.iter().find(|token| token.id == id)?;

@@ -36,6 +36,9 @@ use visit::Visits;
 /// Names a visit.
 const COOKIE: &str = "landfall_visit";
 
+/// What a token begins with, so that a scanner for leaked secrets knows one; then its id, an underscore and its secret.
+pub(crate) const TOKEN_MARK: &str = "lf_";
+
 /// How long a link to become a user is good.
 pub(crate) const INVITE_LIFE: Duration = Duration::from_secs(24 * 3600);
 

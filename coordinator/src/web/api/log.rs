@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::stream;
+use futures::stream::{self, StreamExt as _};
 use landfall_proto::control::{Reply, Request};
 use landfall_proto::id::RunId;
 use landfall_proto::view::LogView;
@@ -68,4 +68,6 @@ fn rest(door: Door, first: LogView) -> impl stream::Stream<Item = Result<String,
             Err(_) => Some((Err(std::io::Error::other("the node does not answer")), (door, None, pieces))),
         }
     })
+    // A body may be asked again after its end.
+    .fuse()
 }

@@ -7,7 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use futures::stream::unfold;
+use futures::stream::{StreamExt as _, unfold};
 use landfall_proto::control::Problem;
 use landfall_proto::id::{NodeId, RoutineName};
 use serde::Deserialize;
@@ -76,7 +76,7 @@ pub(in crate::web) async fn stream(
             }
         },
     );
-    Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response())
+    Ok(Sse::new(told.fuse()).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response())
 }
 
 fn hello(site: &Site, stream: &Stream) -> Sent {
