@@ -38,7 +38,7 @@ pub(super) enum ByName {
 
 macro_rules! page {
     ($variant:ident) => {
-        |reply| if let Reply::$variant(page) = reply { Ok(page) } else { Err(reply) }
+        |reply| if let Reply::$variant(page) = reply { Ok(page) } else { Err(Box::new(reply)) }
     };
 }
 

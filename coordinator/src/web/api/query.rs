@@ -105,5 +105,5 @@ impl Wanted {
 
 /// Places in lists of the ledger.
 pub(super) fn is_cursor(text: &str) -> bool {
-    !text.is_empty() && text.len() % 2 == 0 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+    !text.is_empty() && text.len().is_multiple_of(2) && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }

@@ -51,8 +51,8 @@ async fn the_cookie_is_kept_from_scripts_other_sites_and_forgers() {
     let (form_cookie, csrf) = served.form("/login", None).await;
     let fields = [("csrf", csrf.as_str()), ("name", "ann"), ("password", PASSWORD)];
     let told = served.post("/login").header("cookie", form_cookie).form(&fields).send().await.unwrap();
-    let set = told.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-    let set = set.filter(|cookie| cookie.starts_with("landfall_visit=")).last().unwrap();
+    let mut set = told.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    let set = set.rfind(|cookie| cookie.starts_with("landfall_visit=")).unwrap();
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && set.contains("Path=/"), "{set}");
     assert!(!set.contains("Secure"), "plain HTTP on this machine");
     let cookie = set.split(';').next().unwrap();
@@ -130,7 +130,11 @@ async fn a_token_lets_a_program_in_until_it_is_revoked_or_expires() {
     problem(ask(&token).await.unwrap(), StatusCode::UNAUTHORIZED).await;
     let token = served.token("oscar");
     assert_eq!(ask(&token).await.unwrap().status(), StatusCode::OK);
-    served.store().change(|roll| Ok(roll.user(&"oscar".parse().unwrap())?.tokens.clear())).unwrap();
+    let revoke = |roll: &mut web_access::store::Roll| {
+        roll.user(&"oscar".parse().unwrap())?.tokens.clear();
+        Ok(())
+    };
+    served.store().change(revoke).unwrap();
     problem(ask(&token).await.unwrap(), StatusCode::UNAUTHORIZED).await;
     life.end().await;
 }
@@ -161,7 +165,11 @@ async fn a_link_makes_one_user_once() {
     let (_story, life, served) = served().await;
     let secret = Secret::draw().unwrap();
     let invite = web_access::new_invite(&secret, UserRole::Operator, None, clock::now());
-    served.store().change(|roll| Ok(roll.invites.push(invite))).unwrap();
+    let invite = |roll: &mut web_access::store::Roll| {
+        roll.invites.push(invite);
+        Ok(())
+    };
+    served.store().change(invite).unwrap();
     let path = format!("/login/invite/{}", secret.expose());
     let (cookie, csrf) = served.form(&path, None).await;
     let join = |name: &str, password: &str| {

@@ -124,8 +124,8 @@ impl Served {
 
 /// `name=value` of a cookie that was set; its attributes are looked at where they matter.
 fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    let set = headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-    let found = set.filter(|cookie| cookie.starts_with(&format!("{name}="))).last()?;
+    let mut set = headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    let found = set.rfind(|cookie| cookie.starts_with(&format!("{name}=")))?;
     found.split(';').next().map(str::to_owned)
 }
 
