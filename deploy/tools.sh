@@ -9,6 +9,7 @@ readonly tools="${LANDFALL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/landfall/tools
 readonly nats_floor="2.10"
 readonly nextest_version="0.9.143"
 readonly deny_version="0.20.2"
+readonly schemathesis_version="4.32.5"
 
 usage() {
   cat <<'HELP'
@@ -28,6 +29,7 @@ Prints the path of each named program, one per line, fetching it first when it i
   faketime         libfaketime, the library that gives one program another time of day, from Debian 12
   cargo-nextest    the test runner: the one on PATH, else built by cargo
   cargo-deny       the licence and source check: the one on PATH, else built by cargo
+  schemathesis     draws requests from the API's own document, from PyPI into a folder of its own
 
 Programs are kept in $LANDFALL_TOOLS (default: ~/.cache/landfall/tools); remove a program's folder there to fetch it again.
 A variable LANDFALL_<NAME>, such as LANDFALL_RESTIC_OLD=/opt/restic, names a program of your own instead; NATS_SERVER does so for
@@ -272,6 +274,24 @@ fetch_crate() {
   mv -T "$new" "$tools/$name"
 }
 
+# ----------------------------------------------------------------------------------------------------------------- Python's tools
+
+# The folder cannot be moved once it is made, because its starters name it.
+fetch_python() {
+  local name="$1" version="$2" new="$tools/.new-$1.$2" log="$tools/.log-$1"
+  command -v python3 >/dev/null ||
+    fail "$name cannot be fetched" "there is no python3 on PATH" "install python3 with its venv module (Debian: python3-venv), or set $(variable "$name")"
+  say "fetching $name $version with pip"
+  rm -rf "$new"
+  { python3 -m venv "$tools/$name.env" && "$tools/$name.env/bin/pip" install --quiet --disable-pip-version-check "$name==$version"; } >"$log" 2>&1 ||
+    fail "$name $version cannot be fetched" "$(tail -n 2 "$log" | tr '\n' ' ')" "install python3-venv and check the network, or set $(variable "$name")"
+  "$tools/$name.env/bin/$name" --version >/dev/null 2>"$log" || fail "the $name that was fetched does not run here" "$(tail -n 2 "$log" | tr '\n' ' ')" "set $(variable "$name")"
+  mkdir -p "$new/bin"
+  ln -s "$tools/$name.env/bin/$name" "$new/bin/$name"
+  mv -T "$new" "$tools/$name"
+  rm -f "$log"
+}
+
 # -------------------------------------------------------------------------------------------------------------------------- names
 
 # Prints a program that the machine already has, if it may be used.
@@ -325,6 +345,7 @@ fetch() {
   faketime) fetch_library faketime bookworm libfaketime libfaketime.so.1 ;;
   cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
   cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
+  schemathesis) fetch_python schemathesis "$schemathesis_version" ;;
   esac
 }
 
@@ -368,7 +389,8 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | python-aiosmtpd | shellcheck | faketime | cargo-nextest | cargo-deny) ;;
+    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | python-aiosmtpd | schemathesis | shellcheck | faketime | \
+      cargo-nextest | cargo-deny) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

@@ -4,10 +4,10 @@ mod file;
 mod receivers;
 mod routes;
 mod sinks;
+mod web;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use landfall_proto::alert::Alert;
@@ -18,12 +18,13 @@ use landfall_proto::time::Duration;
 
 use crate::core::policy::Policy;
 use crate::core::route::{Route, told};
-use file::{FileConfig, FileWatchdog, FileWeb};
+use file::{FileConfig, FileWatchdog};
 pub(crate) use file::{FileTls, TLS_HALF};
 pub use receivers::{
     AlertmanagerConfig, Login, MailConfig, MailSecurity, PagerdutyConfig, Patience, SinkConfig, SinkKind, SlackConfig,
     read_secret,
 };
+pub use web::{PublicUrl, WebConfig, WebTls};
 
 /// Where a person finds every key.
 const SAMPLE: &str = "`deploy/config/coordinator.toml` shows every key";
@@ -34,9 +35,6 @@ pub const CONFIG_PATH: &str = "/etc/landfall/coordinator.toml";
 /// How often the address outside is called where the file does not say, and at most.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(60);
 const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_secs(1);
-
-/// Where the pages are where the file does not say.
-const WEB_LISTEN: &str = "127.0.0.1:8440";
 
 /// Copies of the log that make sense: an even number survives no more than the one below it, and the bus keeps five at most.
 const REPLICAS: [usize; 3] = [1, 3, 5];
@@ -59,12 +57,6 @@ pub struct Config {
     pub watchdog: Option<WatchdogConfig>,
     /// The pages, the API and the metrics; none where the file has no such table.
     pub web: Option<WebConfig>,
-}
-
-/// Where people and programs look in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebConfig {
-    pub listen: SocketAddr,
 }
 
 /// An address outside the mesh that expects to be called: its owner tells people when the calls stay away.
@@ -164,7 +156,7 @@ impl Finder<'_> {
         let sinks = self.sinks(file.sink);
         let routes = self.routes(file.routes, &sinks);
         let watchdog = file.watchdog.map(|watchdog| self.watchdog(watchdog));
-        let web = file.web.and_then(|web| self.web(&web));
+        let web = file.web.and_then(|web| self.web(web));
         let log = self.log(file.bus.replicas);
         let (tls, system_seed) = (tls.flatten(), system_seed.flatten());
         let bus = BusConfig { urls: file.bus.urls, seed: seed?, tls, system_seed, log };
@@ -229,18 +221,6 @@ impl Finder<'_> {
             self.problem("watchdog.url", "this is no address to call", "write url = \"https://…\"");
         }
         WatchdogConfig { url: watchdog.url, interval }
-    }
-
-    fn web(&mut self, web: &FileWeb) -> Option<WebConfig> {
-        let listen = web.listen.as_deref().unwrap_or(WEB_LISTEN).parse::<SocketAddr>();
-        match listen {
-            Ok(listen) => Some(WebConfig { listen }),
-            Err(error) => {
-                let fix = "write an address and a port, such as listen = \"127.0.0.1:8440\"";
-                self.problem("web.listen", &format!("this is no address to listen at: {error}"), fix);
-                None
-            }
-        }
     }
 
     /// Something about one of the tables `[[name]]`, counted from 0.

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// How loud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     Info,
@@ -38,6 +39,7 @@ impl fmt::Display for Severity {
 
 /// What an alert is about; the same trouble always has the same key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct AlertKey(pub String);
 
@@ -49,6 +51,7 @@ impl fmt::Display for AlertKey {
 
 /// One raising of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Alert {
     pub key: AlertKey,
     /// Derived from key and cause; receivers dedupe on it.

@@ -15,6 +15,7 @@ pub const ANSWER_KIND: &str = "answer";
 
 /// A command as it travels: the exact bytes that were signed, so that nothing is encoded twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SignedCommand {
     /// An encoded [`Command`].
     #[serde(with = "serde_bytes")]
@@ -28,6 +29,7 @@ pub struct SignedCommand {
 
 /// One command. Obeyed only by its audience, before `not_after`, and under an epoch that is not lower than the highest seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Command {
     pub id: CommandId,
     pub audience: NodeId,
@@ -40,6 +42,7 @@ pub struct Command {
 
 /// What is asked for. Only names, ids and instants: no path, program or environment ever comes from the bus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Run a task of a local plan.
@@ -54,6 +57,7 @@ pub enum Action {
 
 /// The reply to a command, given within two seconds. Results of work are facts, not answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// Written down and under way; also for a repeat of a command that is under way.
@@ -74,6 +78,7 @@ pub enum Answer {
 
 /// Why an agent does not obey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Refused {
     /// Not signed by a known key, or the signature does not fit.

@@ -27,6 +27,7 @@ pub const PAGE_ROWS_MAX: u32 = 100;
 
 /// One request; the subject's verb is [`Request::verb`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Status,
@@ -164,6 +165,7 @@ impl Request {
 
 /// Which part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Paging {
     /// Rows wanted; [`PAGE_ROWS_MAX`] at most.
     #[serde(default)]
@@ -175,6 +177,7 @@ pub struct Paging {
 
 /// Which runs; every given condition holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunFilter {
     #[serde(default)]
     pub node: Option<NodeId>,
@@ -191,6 +194,7 @@ pub struct RunFilter {
 
 /// The coordinator's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, between the socket and the view")]
 pub enum Reply {
@@ -221,6 +225,7 @@ pub enum Reply {
 
 /// A part of a snapshot file. Only the whole is checked, by the hash in its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SnapshotPiece {
     /// Who has it.
     pub holder: Holder,
@@ -235,6 +240,7 @@ pub struct SnapshotPiece {
 
 /// What happened, why, and what to do now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Problem {
     pub what: String,
     pub why: String,

@@ -9,6 +9,7 @@ use crate::version::PROTOCOL;
 
 /// One message. `body` is decoded by `kind`, so that a kind from a newer peer is kept and counted, not an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Envelope {
     pub protocol: u16,
     /// Snake-case name of the body's type; see `fact` and `command`.
@@ -27,6 +28,7 @@ pub struct Envelope {
 
 /// What a fact is, for ever: the stream's own sequence is only a position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Identity {
     pub writer: String,
     pub incarnation: Incarnation,
@@ -57,6 +59,7 @@ impl Envelope {
 
 /// First half of a BLAKE3 hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ContentHash(pub [u8; 16]);
 
 impl ContentHash {
@@ -70,6 +73,7 @@ impl ContentHash {
 /// A place in the log. Only together with the hash of what stood there does it identify anything:
 /// a bus that lost its tail hands the same sequence out again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Position {
     pub era: u32,
     pub seq: u64,
@@ -83,6 +87,7 @@ impl Position {
 
 /// Who may command: eras separate lives of the log, terms separate leaders within one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Epoch {
     pub era: u32,
     pub term: u64,

@@ -19,6 +19,8 @@ pub mod plan;
 mod reason;
 pub mod report;
 pub mod retention;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod subject;
 pub mod time;
 pub mod verdict;

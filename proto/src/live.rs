@@ -34,6 +34,7 @@ pub const BEACON_FRESH: Duration = Duration::from_secs(60);
 
 /// "I am here": an agent's condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Beat {
     pub node: NodeId,
     pub incarnation: Incarnation,
@@ -53,6 +54,7 @@ pub struct Beat {
 
 /// A run that is alive, and how long ago it last moved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LiveRun {
     pub run: RunId,
     pub idle_ms: u64,
@@ -62,6 +64,7 @@ pub struct LiveRun {
 
 /// "I lead": sent by the leader only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Beacon {
     pub holder: Holder,
     pub epoch: Epoch,
@@ -72,6 +75,7 @@ pub struct Beacon {
 /// "I am here, and this is where I stand": from every coordinator to every other one, and to whoever looks, on the beacon's subject. Agents
 /// pass over it, so that a standby is never taken for a leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Presence {
     pub holder: Holder,
     /// The process of that name.
@@ -98,6 +102,7 @@ pub struct Presence {
 
 /// What a coordinator's state was at one position of the log: the same for everybody who folds the same log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Digest {
     pub position: Position,
     pub state: ContentHash,
@@ -105,6 +110,7 @@ pub struct Digest {
 
 /// From the leader to one agent: what is safe, what is missing, what waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Sync {
     pub epoch: Epoch,
     pub incarnation: Incarnation,
@@ -127,6 +133,7 @@ pub struct Sync {
 
 /// Lines a run printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Output {
     pub run: RunId,
     /// Offset of `text` in the run's log, in bytes.

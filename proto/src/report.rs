@@ -12,6 +12,7 @@ pub use crate::reason::Reason;
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     Backup,
@@ -38,6 +39,7 @@ impl fmt::Display for TaskKind {
 
 /// How a run came to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// The coordinator gave it a permit.
@@ -50,6 +52,7 @@ pub enum Trigger {
 
 /// The named stage a run is in; a person reads it while no percentage is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     Preflight,
@@ -85,6 +88,7 @@ impl fmt::Display for Phase {
 
 /// Live figures of a run, published at most once a second and never stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Progress {
     pub run: RunId,
     pub phase: Phase,
@@ -109,6 +113,7 @@ pub struct Progress {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Ok,
@@ -150,6 +155,7 @@ impl fmt::Display for Outcome {
 
 /// What a backup has been proven to be; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProofLevel {
     Exit,
@@ -161,6 +167,7 @@ pub enum ProofLevel {
 
 /// What the destination itself showed when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Evidence {
     #[serde(default)]
     pub repository: Option<RepositoryId>,
@@ -179,6 +186,7 @@ pub struct Evidence {
 
 /// Final figures of a run. A figure that a driver does not know is absent, never zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Statistics {
     #[serde(default)]
     pub files: Option<u64>,
@@ -199,6 +207,7 @@ pub struct Statistics {
 
 /// Sources that could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Unread {
     pub count: u64,
     /// The first of them, at most 100 names of at most 200 bytes.
@@ -208,6 +217,7 @@ pub struct Unread {
 
 /// How a tool's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     Code(i32),
@@ -216,6 +226,7 @@ pub enum Exit {
 
 /// Everything a run has to say at its end. Final figures ride in here, so progress cannot overtake them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunReport {
     pub outcome: Outcome,
     pub reason: Reason,
@@ -242,6 +253,7 @@ pub struct RunReport {
 
 /// A node's condition, sent with each beat.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Vitals {
     /// One-minute load average divided by the number of processors.
     pub load_per_cpu: f64,
@@ -257,6 +269,7 @@ pub struct Vitals {
 
 /// Free and total space of one file system or destination.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Space {
     pub free_bytes: u64,
     pub total_bytes: u64,

@@ -72,6 +72,7 @@ impl From<Rule> for String {
 
 /// Exactly one ends a round, and it never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Verdict {
     pub kind: VerdictKind,
     /// In one sentence, for people.
@@ -84,6 +85,7 @@ pub struct Verdict {
 
 /// The three ways a round can end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     Converged,
@@ -111,6 +113,7 @@ impl fmt::Display for VerdictKind {
 
 /// Where one expected node stood when the verdict fell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeStanding {
     pub node: NodeId,
     pub run: RunId,
@@ -124,6 +127,7 @@ pub struct NodeStanding {
 
 /// One expected node's place in the round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Good evidence, and no witness against it.
@@ -136,6 +140,7 @@ pub enum Standing {
 
 /// Whether another node saw the snapshot at the destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Witness {
     /// Seen by this node.

@@ -15,6 +15,7 @@ use crate::verdict::{Rule, Verdict, Witness};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     pub rows: Vec<T>,
     /// Where the next page begins; absent on the last.
@@ -24,6 +25,7 @@ pub struct Page<T> {
 
 /// The mesh in one glance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StatusView {
     pub cluster: String,
     pub version: String,
@@ -67,6 +69,7 @@ pub struct StatusView {
 
 /// Calls of an address outside the mesh, whose owner tells people when they stay away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WatchdogView {
     /// When a call last succeeded, since this process began.
     pub called_at: Option<Timestamp>,
@@ -78,6 +81,7 @@ pub struct WatchdogView {
 
 /// Copies of the log, on as many servers of the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogCopies {
     /// As the coordinator's file says.
     pub wanted: u32,
@@ -87,6 +91,7 @@ pub struct LogCopies {
 
 /// One coordinator that is ready to take over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StandbyView {
     pub holder: Holder,
     pub version: String,
@@ -103,6 +108,7 @@ pub struct StandbyView {
 
 /// State as people know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     Queued,
@@ -154,6 +160,7 @@ impl RunState {
 
 /// One run in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunView {
     pub id: RunId,
     pub round: RoundId,
@@ -183,6 +190,7 @@ pub struct RunView {
 
 /// One run with everything known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunDetail {
     pub run: RunView,
     pub report: Option<RunReport>,
@@ -194,6 +202,7 @@ pub struct RunDetail {
 
 /// One step in the life of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TimelineEntry {
     pub at: Timestamp,
     pub what: String,
@@ -201,6 +210,7 @@ pub struct TimelineEntry {
 
 /// A judgement about one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FindingView {
     pub kind: String,
     pub severity: crate::alert::Severity,
@@ -210,6 +220,7 @@ pub struct FindingView {
 
 /// One round in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RoundView {
     pub id: RoundId,
     pub routine: RoutineName,
@@ -230,6 +241,7 @@ pub struct RoundView {
 
 /// One round with its runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RoundDetail {
     pub round: RoundView,
     pub verdict: Option<Verdict>,
@@ -241,6 +253,7 @@ pub struct RoundDetail {
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeView {
     pub id: NodeId,
     pub host: String,
@@ -263,6 +276,7 @@ pub struct NodeView {
 
 /// How one routine stands on one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeRoutineView {
     pub routine: RoutineName,
     pub last_outcome: Option<Outcome>,
@@ -274,6 +288,7 @@ pub struct NodeRoutineView {
 
 /// All plans of one name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RoutineView {
     pub name: RoutineName,
     pub nodes: Vec<NodeId>,
@@ -292,6 +307,7 @@ pub struct RoutineView {
 
 /// One alert with its deliveries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AlertView {
     pub alert: Alert,
     pub open: bool,
@@ -302,6 +318,7 @@ pub struct AlertView {
 
 /// One limit and how much of it is taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LimitView {
     pub name: LimitName,
     pub size: Option<u32>,
@@ -311,6 +328,7 @@ pub struct LimitView {
 
 /// A piece of a run's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogView {
     pub run: RunId,
     pub offset: u64,

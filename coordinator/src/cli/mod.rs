@@ -4,6 +4,7 @@ mod acts;
 mod alert;
 mod alerts;
 mod ask;
+mod asyncapi;
 mod audit;
 mod calendar;
 mod completion;
@@ -22,6 +23,7 @@ mod screen;
 mod serve;
 mod status;
 mod up;
+mod user;
 mod watch;
 
 use std::path::PathBuf;
@@ -107,8 +109,12 @@ enum Verb {
     Doctor,
     /// Check every promise over the whole log, and over the receipts of this machine; changes nothing
     Audit(audit::Audit),
+    /// What travels on the bus, as an AsyncAPI document
+    Asyncapi,
     /// Completion for a shell
     Completion(completion::Completion),
+    /// Who may look in at the pages and the API of this machine's coordinator
+    User(user::Users),
     /// Run the coordinator
     Serve(serve::Serve),
     /// One machine with everything: bus, coordinator and agents under one supervisor
@@ -134,7 +140,9 @@ pub fn main() -> ExitCode {
 async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Calendar(explain) => return calendar::run(&explain, screen),
+        Verb::Asyncapi => return asyncapi::run(screen),
         Verb::Completion(completion) => return Ok(completion::run(&completion)),
+        Verb::User(options) => return user::run(options, screen),
         Verb::Serve(options) => return serve::run(options).await,
         Verb::Up(options) => return up::run(options, screen).await,
         Verb::Doctor => return doctor::run(global.context.as_deref(), screen).await,
@@ -177,7 +185,9 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         | Verb::Doctor
         | Verb::Audit(_)
         | Verb::Alert(_)
+        | Verb::Asyncapi
         | Verb::Completion(_)
+        | Verb::User(_)
         | Verb::Serve(_)
         | Verb::Up(_) => Ok(ExitCode::SUCCESS),
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::failure::{BAD, Failure, USAGE};
 use crate::config::{CONFIG_PATH, Config, ConfigError};
 use crate::edge::{Feed, Inside, ServeError, asks, serve, service};
-use crate::web::{self, Door, WebError};
+use crate::web::{self, Door, Home, WebError};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -29,13 +29,17 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Failure> {
     service::start_log();
     let (asking, asks) = asks();
     let feed = Feed::default();
-    let _pages = match &config.web {
-        Some(web) => Some(web::start(web, &config, Door::new(asking.clone(), feed.clone())).await?),
+    let pages = match &config.web {
+        Some(web) => Some(web::start(web, Home::of(&config), Door::new(asking.clone(), feed.clone())).await?),
         None => None,
     };
     // `asking` lives as long as the coordinator, so that a coordinator without pages waits for none of their questions.
-    serve(config, Inside { asks, feed }).await?;
+    let served = serve(config, Inside { asks, feed }).await;
     drop(asking);
+    if let Some(pages) = pages {
+        pages.end().await;
+    }
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -38,6 +38,14 @@ pub(super) struct FileConfig {
 pub(super) struct FileWeb {
     #[serde(default)]
     pub(super) listen: Option<String>,
+    #[serde(default)]
+    pub(super) public_url: Option<String>,
+    #[serde(default)]
+    pub(super) certificate: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) key: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) self_signed: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use landfall_proto::alert::AlertKey;
+use landfall_proto::alert::{Alert, AlertKey};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use tokio::sync::broadcast;
 
@@ -31,6 +31,12 @@ pub struct Changed {
     pub routines: Vec<RoutineName>,
     pub alerts: Vec<AlertKey>,
     pub limits: bool,
+    /// What each of the runs belongs to, and where it runs.
+    pub ran: Vec<(RunId, RoutineName, NodeId)>,
+    /// What each of the rounds is of.
+    pub rounded: Vec<(RoundId, RoutineName)>,
+    /// What each of the alerts is about, where it is about one thing.
+    pub alerted: Vec<(AlertKey, Option<RoutineName>, Option<NodeId>)>,
 }
 
 /// Hands news to every onlooker. Nobody waits for one.
@@ -62,6 +68,9 @@ impl Feed {
             routines: changes.routines.keys().cloned().collect(),
             alerts: changes.alerts.values().map(|record| record.alert.key.clone()).collect(),
             limits: !changes.limits.is_empty(),
+            ran: changes.runs.values().map(|run| (run.id, run.routine.clone(), run.node.clone())).collect(),
+            rounded: changes.rounds.values().map(|round| (round.id, round.routine.clone())).collect(),
+            alerted: changes.alerts.values().map(|record| about(&record.alert)).collect(),
         };
         self.send(News::Changed(changed));
     }
@@ -76,4 +85,9 @@ impl Feed {
         // The last onlooker may have gone meanwhile.
         let _ = self.sender.send(Arc::new(news));
     }
+}
+
+fn about(alert: &Alert) -> (AlertKey, Option<RoutineName>, Option<NodeId>) {
+    let node = alert.nodes.first().filter(|_| alert.nodes.len() == 1).cloned();
+    (alert.key.clone(), alert.routine.clone(), node)
 }

@@ -1,9 +1,15 @@
 //! The face for browsers and programs over HTTP: pages, the API, events, metrics and pings, all from the one read model.
 
+pub(crate) mod access;
+mod api;
 mod door;
+mod events;
 mod health;
 mod problem;
 mod server;
+mod tls;
 
+pub use access::{AccessError, UserName};
 pub use door::Door;
-pub use server::{Pages, WebError, start};
+pub use server::{Home, Pages, WebError, start};
+pub use tls::TlsError;

@@ -5,9 +5,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use landfall_proto::control::Problem;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// One answer that is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Details {
     /// A short name of the kind of problem; stable.
     #[serde(rename = "type")]
@@ -34,7 +35,7 @@ impl Details {
     pub(super) fn not_found(path: &str) -> Self {
         let problem = Problem {
             what: "there is nothing at this address".to_owned(),
-            why: format!("no page and no resource is at {path}"),
+            why: format!("no page and no resource is at {}", path.chars().take(200).collect::<String>()),
             fix: "begin at /".to_owned(),
         };
         Self::new(StatusCode::NOT_FOUND, "not-found", &problem)

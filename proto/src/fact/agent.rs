@@ -39,6 +39,7 @@ kinds!(AgentFact {
 
 /// The agent's process came up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentStarted {
     pub version: String,
     pub cause: StartCause,
@@ -50,6 +51,7 @@ pub struct AgentStarted {
 
 /// Why the journal continues or begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StartCause {
     /// A state directory that never held anything.
@@ -62,6 +64,7 @@ pub enum StartCause {
 
 /// All plans of a node as they are at this moment; replaces what was announced before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PlansAnnounced {
     pub plans: Vec<PlanAnnouncement>,
     #[serde(default)]
@@ -70,6 +73,7 @@ pub struct PlansAnnounced {
 
 /// What the mesh has to know of one plan. Sources, commands and secrets stay on the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PlanAnnouncement {
     pub routine: RoutineName,
     /// Hash of the effective definition; differs where the definition differs.
@@ -106,6 +110,7 @@ pub struct PlanAnnouncement {
 
 /// A plan file that could not be read; the others run on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BrokenPlan {
     /// File name without its directory.
     pub file: String,
@@ -115,6 +120,7 @@ pub struct BrokenPlan {
 
 /// The runner began. Carries what is needed to open the run's round where no coordinator did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunStarted {
     pub about: RunAbout,
     pub started_at: Timestamp,
@@ -123,6 +129,7 @@ pub struct RunStarted {
 
 /// Which run a fact speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunAbout {
     pub run: RunId,
     pub round: RoundId,
@@ -139,6 +146,7 @@ pub struct RunAbout {
 
 /// A run entered another stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunPhase {
     pub run: RunId,
     pub phase: Phase,
@@ -146,6 +154,7 @@ pub struct RunPhase {
 
 /// A run passed another tenth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunMilestone {
     pub run: RunId,
     pub percent: u8,
@@ -155,6 +164,7 @@ pub struct RunMilestone {
 
 /// An attempt failed for a transient reason; the next one follows after `delay`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunRetried {
     pub run: RunId,
     /// The attempt that failed, from 1.
@@ -166,6 +176,7 @@ pub struct RunRetried {
 
 /// A run ended; everything known of it is in here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunFinished {
     pub about: RunAbout,
     pub report: RunReport,
@@ -173,6 +184,7 @@ pub struct RunFinished {
 
 /// Slots that passed while the node was off. One catch-up run follows for the latest; these were not run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SlotMissed {
     pub routine: RoutineName,
     pub first: Timestamp,
@@ -182,6 +194,7 @@ pub struct SlotMissed {
 
 /// What a node saw at a destination that others wrote to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Witnessed {
     pub command: CommandId,
     pub round: RoundId,

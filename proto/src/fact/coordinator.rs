@@ -50,6 +50,7 @@ kinds!(CoordinatorFact {
 /// A coordinator wants to lead. The fold accepts the first claim of the next term, and the first claim of term 1 of the next
 /// era where it says what became of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LeaderClaimed {
     pub epoch: Epoch,
     pub holder: Holder,
@@ -60,6 +61,7 @@ pub struct LeaderClaimed {
 
 /// Why an era begins: the log is not the one that was read before, or has lost its tail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogBirth {
     /// When the bus made the log that the era is about.
     pub created: Timestamp,
@@ -78,6 +80,7 @@ pub struct LogBirth {
 
 /// A round begins; who is expected is frozen here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RoundOpened {
     pub epoch: Epoch,
     pub round: RoundId,
@@ -104,6 +107,7 @@ pub struct RoundOpened {
 
 /// Why a round was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OpenedBy {
     Slot,
@@ -118,6 +122,7 @@ pub enum OpenedBy {
 
 /// One node's part of a round, as frozen at its opening.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ExpectedRun {
     pub node: NodeId,
     pub run: RunId,
@@ -135,6 +140,7 @@ pub struct ExpectedRun {
 
 /// A run got its permits. The command follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Dispatched {
     pub epoch: Epoch,
     pub run: RunId,
@@ -148,6 +154,7 @@ pub struct Dispatched {
 
 /// What a node answered to a dispatch. Silence is not an answer and is not logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Answered {
     pub epoch: Epoch,
     pub run: RunId,
@@ -161,6 +168,7 @@ pub struct Answered {
 
 /// Somebody wants a run to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CancelAsked {
     pub epoch: Epoch,
     pub run: RunId,
@@ -171,6 +179,7 @@ pub struct CancelAsked {
 
 /// Neither node nor progress was heard of until the round's end. A late result wins over this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunLost {
     pub epoch: Epoch,
     pub run: RunId,
@@ -179,6 +188,7 @@ pub struct RunLost {
 
 /// A node is asked to look at a repository for its neighbours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WitnessAsked {
     pub epoch: Epoch,
     pub round: RoundId,
@@ -192,6 +202,7 @@ pub struct WitnessAsked {
 
 /// The one and final judgement about a round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RoundConcluded {
     pub epoch: Epoch,
     pub round: RoundId,
@@ -208,6 +219,7 @@ pub struct RoundConcluded {
 
 /// A person must know something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AlertRaised {
     pub epoch: Epoch,
     pub alert: crate::alert::Alert,
@@ -216,6 +228,7 @@ pub struct AlertRaised {
 
 /// What the alert said is no longer so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AlertResolved {
     pub epoch: Epoch,
     pub key: crate::alert::AlertKey,
@@ -227,6 +240,7 @@ pub struct AlertResolved {
 
 /// How the delivery of one notice to one sink ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AlertDelivered {
     pub epoch: Epoch,
     pub id: uuid::Uuid,
@@ -248,6 +262,7 @@ pub struct AlertDelivered {
 
 /// A limit has another size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LimitSet {
     pub epoch: Epoch,
     pub name: crate::limit::LimitName,
@@ -257,6 +272,7 @@ pub struct LimitSet {
 
 /// A node is gone for good: later rounds do not expect it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeRetired {
     pub epoch: Epoch,
     pub node: NodeId,

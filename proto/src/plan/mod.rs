@@ -140,6 +140,7 @@ impl Default for Retries {
 
 /// Bands that a run's figures must stay within, against the routine's own history on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Guards {
     /// More than so many percent fewer files or bytes than usual is suspicious.
@@ -205,6 +206,7 @@ pub struct CheckAfter {
 /// Whether runs may use one repository at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum RepositoryLock {
     Shared,
     Exclusive,

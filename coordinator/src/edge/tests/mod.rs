@@ -4,6 +4,7 @@
 mod agent;
 mod divergence;
 mod failover;
+mod http;
 mod pages;
 mod replay;
 

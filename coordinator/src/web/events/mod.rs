@@ -1,0 +1,275 @@
+//! Changes as they happen: one task hears the coordinator's news, numbers them, keeps the last ones, and hands them to every stream.
+
+mod ring;
+mod stream;
+mod throttle;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use landfall_proto::control::{Paging, Reply, Request, RunFilter};
+use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::door::Door;
+use crate::edge::{Changed, News, clock};
+use ring::Ring;
+pub(in crate::web) use ring::{Event, EventId, What};
+pub(in crate::web) use stream::{__path_stream, stream};
+use throttle::Throttle;
+
+/// Streams at once, of programs and pages together.
+pub(in crate::web) const STREAMS_MAX: usize = 512;
+
+/// Events that a slow stream may be behind; then it is told to read everything again.
+const BEHIND_MAX: usize = 1024;
+
+/// Runs and rounds whose names are remembered, so that streams of one routine or node can be told apart.
+const NAMES_MAX: usize = 20_000;
+
+/// How often progress that was held back is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Pages of living runs that are read for their names at the beginning.
+const NAMES_PAGES_MAX: usize = 20;
+
+/// The place where all streams begin.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Hub {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ring: Mutex<Ring>,
+    sender: broadcast::Sender<Arc<Event>>,
+}
+
+/// The task behind the hub; dropping it ends it.
+#[derive(Debug)]
+pub(in crate::web) struct Listening(JoinHandle<()>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One stream's events: those it missed, then those that come.
+#[derive(Debug)]
+pub(in crate::web) struct Stream {
+    /// Where it begins.
+    pub(in crate::web) at: EventId,
+    /// Whether nothing is missing since the event it named.
+    pub(in crate::web) is_resumed: bool,
+    missed: std::vec::IntoIter<Arc<Event>>,
+    receiver: broadcast::Receiver<Arc<Event>>,
+    hub: Hub,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Hub {
+    pub(in crate::web) fn start(door: Door) -> (Self, Listening) {
+        let incarnation = clock::incarnation().0.as_u128();
+        let process = u32::try_from(incarnation & u128::from(u32::MAX)).unwrap_or(0);
+        let floor = EventId { era: 0, seq: 0, number: 0, process };
+        let shared = Shared { ring: Mutex::new(Ring::new(floor)), sender: broadcast::channel(BEHIND_MAX).0 };
+        let hub = Self { shared: Arc::new(shared), places: Arc::new(Semaphore::new(STREAMS_MAX)) };
+        let ear =
+            Ear { hub: hub.clone(), throttle: Throttle::default(), names: BTreeMap::new(), rounds: BTreeMap::new() };
+        // Heard from this moment on, also what happens before the task runs.
+        let news = door.onlooker();
+        (hub, Listening(tokio::spawn(ear.listen(door, news))))
+    }
+
+    /// A stream that begins after the event `last`, or now. `None` where every place is taken.
+    pub(in crate::web) fn listen(&self, last: Option<EventId>) -> Option<Stream> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        // Nothing is sent while the ring is held, so that the stream goes on exactly where the missed ones end.
+        let ring = self.shared.ring();
+        let missed = last.and_then(|last| ring.since(last));
+        let is_resumed = missed.is_some();
+        let at = if is_resumed { last.unwrap_or_else(|| ring.head()) } else { ring.head() };
+        let receiver = self.shared.sender.subscribe();
+        drop(ring);
+        Some(Stream {
+            at,
+            is_resumed,
+            missed: missed.unwrap_or_default().into_iter(),
+            receiver,
+            hub: self.clone(),
+            _place: place,
+        })
+    }
+}
+
+impl Stream {
+    /// The next event; a [`What::Reset`] where this stream was too slow. `None` once there will be none.
+    pub(in crate::web) async fn next(&mut self) -> Option<Arc<Event>> {
+        if let Some(event) = self.missed.next() {
+            return Some(event);
+        }
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(_)) => Some(Arc::new(self.caught_up())),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// Leaves out everything up to this moment, and says so.
+    fn caught_up(&mut self) -> Event {
+        let ring = self.hub.shared.ring();
+        let id = ring.head();
+        self.receiver = self.hub.shared.sender.subscribe();
+        drop(ring);
+        Event { id, what: What::Reset, routine: None, node: None }
+    }
+}
+
+impl Shared {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one who listens.
+struct Ear {
+    hub: Hub,
+    throttle: Throttle,
+    /// Where runs run, and what they belong to.
+    names: BTreeMap<RunId, (RoutineName, NodeId)>,
+    rounds: BTreeMap<RoundId, RoutineName>,
+}
+
+impl Ear {
+    async fn listen(mut self, door: Door, mut news: broadcast::Receiver<Arc<News>>) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.read_place(&door).await;
+        self.read_names(&door).await;
+        loop {
+            tokio::select! {
+                heard = news.recv() => match heard {
+                    Ok(news) => self.hear(&news),
+                    Err(RecvError::Lagged(_)) => self.lost_some(&mut news),
+                    Err(RecvError::Closed) => return,
+                },
+                _ = ticks.tick() => {
+                    for run in self.throttle.due(Instant::now()) {
+                        self.progress(run);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the log stands, so that the first streams know where they begin.
+    async fn read_place(&self, door: &Door) {
+        let Reply::Status(status) = door.ask(Request::Status).await else { return };
+        let mut ring = self.hub.shared.ring();
+        let floor = ring.head();
+        ring.clear(EventId { era: status.epoch.era, seq: status.log_seq, ..floor });
+    }
+
+    /// The names of what lives already; what changes later names itself.
+    async fn read_names(&mut self, door: &Door) {
+        let filter = RunFilter { ended: Some(false), ..RunFilter::default() };
+        let mut after = None;
+        for _ in 0..NAMES_PAGES_MAX {
+            let paging = Paging { rows: None, after };
+            let Reply::Runs(page) = door.ask(Request::Runs { filter: filter.clone(), paging }).await else { return };
+            for run in page.rows {
+                self.rounds.insert(run.round, run.routine.clone());
+                self.names.insert(run.id, (run.routine, run.node));
+            }
+            after = page.next;
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn hear(&mut self, news: &News) {
+        match news {
+            News::Changed(changed) => self.changed(changed),
+            News::Moved(run) => {
+                if self.throttle.moved(*run, Instant::now()) {
+                    self.progress(*run);
+                }
+            }
+        }
+    }
+
+    fn changed(&mut self, changed: &Changed) {
+        self.learn(changed);
+        let position = Some(changed.position);
+        for round in &changed.rounds {
+            let routine = self.rounds.get(round).cloned();
+            self.tell(position, What::Round(*round), routine, None);
+        }
+        for run in &changed.runs {
+            let (routine, node) = self.names.get(run).cloned().unzip();
+            self.tell(position, What::Run(*run), routine, node);
+        }
+        for node in &changed.nodes {
+            self.tell(position, What::Node(node.clone()), None, Some(node.clone()));
+        }
+        for routine in &changed.routines {
+            self.tell(position, What::Routine(routine.clone()), Some(routine.clone()), None);
+        }
+        for (key, routine, node) in &changed.alerted {
+            self.tell(position, What::Alert(key.clone()), routine.clone(), node.clone());
+        }
+        if changed.limits {
+            self.tell(position, What::Limits, None, None);
+        }
+    }
+
+    fn learn(&mut self, changed: &Changed) {
+        if self.names.len() > NAMES_MAX || self.rounds.len() > NAMES_MAX {
+            // Those that live name themselves again with their next change.
+            self.names.clear();
+            self.rounds.clear();
+        }
+        for (run, routine, node) in &changed.ran {
+            self.names.insert(*run, (routine.clone(), node.clone()));
+        }
+        for (round, routine) in &changed.rounded {
+            self.rounds.insert(*round, routine.clone());
+        }
+    }
+
+    fn progress(&self, run: RunId) {
+        let (routine, node) = self.names.get(&run).cloned().unzip();
+        self.tell(None, What::Progress(run), routine, node);
+    }
+
+    /// Numbers an event, keeps it and sends it. Progress has no place in the log and stands behind what came last.
+    fn tell(&self, position: Option<(u32, u64)>, what: What, routine: Option<RoutineName>, node: Option<NodeId>) {
+        let mut ring = self.hub.shared.ring();
+        let head = ring.head();
+        // A log that is read again under the same era goes over places that were told already.
+        let place = position.map_or((head.era, head.seq), |place| place.max((head.era, head.seq)));
+        let number = if place == (head.era, head.seq) { head.number.saturating_add(1) } else { 0 };
+        let id = EventId { era: place.0, seq: place.1, number, process: head.process };
+        let event = Arc::new(Event { id, what, routine, node });
+        ring.push(Arc::clone(&event));
+        // Nobody may be listening.
+        let _ = self.hub.shared.sender.send(event);
+    }
+
+    /// This task was too slow itself: every stream is told to read everything again.
+    fn lost_some(&self, news: &mut broadcast::Receiver<Arc<News>>) {
+        while !matches!(news.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+        let mut ring = self.hub.shared.ring();
+        let head = ring.head();
+        let id = EventId { number: head.number.saturating_add(1), ..head };
+        ring.clear(id);
+        let _ = self.hub.shared.sender.send(Arc::new(Event { id, what: What::Reset, routine: None, node: None }));
+    }
+}
