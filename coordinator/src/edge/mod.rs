@@ -12,6 +12,7 @@ mod intake;
 pub mod key;
 pub mod ledger;
 mod look;
+mod overviews;
 pub mod pass;
 mod publish;
 mod reads;

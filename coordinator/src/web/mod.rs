@@ -1,7 +1,10 @@
 //! The face for browsers and programs over HTTP: pages, the API, events, metrics and pings, all from the one read model.
 
+mod assets;
 mod door;
 mod health;
+mod markup;
+mod pages;
 mod problem;
 mod server;
 
