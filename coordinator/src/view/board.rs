@@ -132,7 +132,7 @@ fn grade(name: &RoutineName, state: &NodeRoutine, policy: &Policy, now: Timestam
         (Some(_), None) => Grade::Unbounded,
         (Some(_), Some(_)) if is_late => Grade::TooOld,
         (Some(_), Some(_)) => Grade::Protected,
-        (None, None) if state.backup.failures_since_good > 0 => Grade::Never,
+        (None, _) if state.backup.failures_since_good > 0 => Grade::Never,
         (None, _) if is_late => Grade::Never,
         (None, _) => Grade::Waiting,
     }
@@ -161,4 +161,79 @@ fn count(counts: &mut BoardCounts, grade: Grade, is_failing: bool, online: bool)
     *of_grade += 1;
     counts.failing += u32::from(is_failing);
     counts.unheard += u32::from(!online);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::tests::{Stage, at, node};
+    use landfall_proto::overview::DayMark;
+    use landfall_proto::report::Outcome;
+    use proptest::prelude::*;
+
+    fn board(stage: &Stage, now: Timestamp, filter: &BoardFilter, runs: Option<&RowRuns>) -> BoardView {
+        let progress = BTreeMap::new();
+        Board::new(Scene { mesh: &stage.mesh, policy: &stage.policy, progress: &progress, now }, filter).view(runs)
+    }
+
+    fn names(board: &BoardView) -> Vec<&str> {
+        board.rows.iter().map(|row| row.node.as_str()).collect()
+    }
+
+    #[test]
+    fn what_never_succeeded_comes_before_what_is_well() {
+        let stage = Stage::new().with_a_verdict();
+        let all = board(&stage, at(70), &BoardFilter::default(), None);
+        assert_eq!(names(&all), ["b", "a"]);
+        assert_eq!((all.rows[0].grade, all.rows[1].grade), (Grade::Never, Grade::Protected));
+        assert_eq!((all.rows[0].failures_since_good, all.rows[0].last_outcome), (1, Some(Outcome::Failed)));
+        assert_eq!(all.rows[1].last_good_at, Some(at(20)), "the age counts from when the snapshot was taken");
+        assert_eq!((all.counts.never, all.counts.protected, all.counts.failing, all.found), (1, 1, 1, 2));
+        assert!(all.rows.iter().all(|row| row.restored_at.is_none() && row.days.is_empty()));
+    }
+
+    #[test]
+    fn a_search_knows_no_case_and_changes_no_count() {
+        let stage = Stage::new().with_a_verdict();
+        let search = |text: &str| BoardFilter { search: Some(text.to_owned()), ..BoardFilter::default() };
+        let found = board(&stage, at(70), &search("A"), None);
+        assert_eq!((names(&found), found.found, found.counts.never), (vec!["a"], 1, 1));
+        assert_eq!(board(&stage, at(70), &search("NIGHT"), None).found, 2, "a routine's name counts too");
+        assert!(board(&stage, at(70), &search("nobody"), None).rows.is_empty());
+        let second = BoardFilter { offset: 1, rows: Some(1), ..BoardFilter::default() };
+        assert_eq!(names(&board(&stage, at(70), &second, None)), ["a"]);
+    }
+
+    #[test]
+    fn the_days_are_those_of_the_row() {
+        let stage = Stage::new().with_a_verdict();
+        let runs = RowRuns::from([(
+            (node("a"), "nightly".parse().unwrap()),
+            vec![Ended { queued_at: at(10), outcome: Outcome::Ok, good: true }],
+        )]);
+        let filter = BoardFilter { days: true, ..BoardFilter::default() };
+        let board = board(&stage, at(70), &filter, Some(&runs));
+        let last = |row: &BoardRow| row.days.last().map(|day| day.mark);
+        assert_eq!((last(&board.rows[0]), last(&board.rows[1])), (Some(DayMark::Nothing), Some(DayMark::Good)));
+        assert_eq!(board.rows[1].days.len(), 90);
+    }
+
+    proptest! {
+        /// The RPO of the stage is 100,000 s.
+        #[test]
+        fn a_backup_is_too_old_exactly_from_its_rpo_on(second in 70_u64..400_000) {
+            let stage = Stage::new().with_a_verdict();
+            let board = board(&stage, at(second), &BoardFilter::default(), None);
+            let row = board.rows.iter().find(|row| row.node.as_str() == "a").unwrap();
+            let expected = if second < 20 + 100_000 { Grade::Protected } else { Grade::TooOld };
+            prop_assert_eq!(row.grade, expected);
+        }
+
+        #[test]
+        fn what_waits_for_its_first_backup_is_late_after_its_rpo(second in 2_u64..400_000) {
+            let board = board(&Stage::new(), at(second), &BoardFilter::default(), None);
+            let expected = if second < 1 + 100_000 { Grade::Waiting } else { Grade::Never };
+            prop_assert!(board.rows.iter().all(|row| row.grade == expected));
+        }
+    }
 }

@@ -137,3 +137,59 @@ fn fits(run: &Run, filter: &QueueFilter) -> bool {
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::view::tests::{Stage, at};
+
+    fn queue(stage: &Stage, now: Timestamp, filter: &QueueFilter) -> QueueView {
+        let progress = BTreeMap::new();
+        let scene = Scene { mesh: &stage.mesh, policy: &stage.policy, progress: &progress, now };
+        let mut scan = QueueScan::new(scene, filter);
+        for run in stage.mesh.runs().values() {
+            scan.take(run);
+        }
+        scan.view(true)
+    }
+
+    #[test]
+    fn a_run_counts_for_today_then_for_the_day_before_then_no_more() {
+        let stage = Stage::new().with_a_verdict();
+        let cards = |second: u64| {
+            let queue = queue(&stage, at(second), &QueueFilter::default());
+            (queue.completed, queue.completed_before, queue.failed, queue.failed_before)
+        };
+        let day = 86_400;
+        assert_eq!(cards(70), (1, 0, 1, 0));
+        assert_eq!(cards(day + 100), (0, 1, 0, 1));
+        assert_eq!(cards(2 * day + 100), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn the_mean_is_of_completed_runs_without_their_time_in_the_queue() {
+        let stage = Stage::new().with_a_verdict();
+        let queue = queue(&stage, at(70), &QueueFilter::default());
+        let run = stage.mesh.runs().values().find(|run| run.outcome() == Some(Outcome::Ok)).unwrap();
+        let report = run.end.as_ref().unwrap().report.as_ref().unwrap();
+        let own = between(report.started_at, run.end.as_ref().unwrap().at).as_ms();
+        assert_eq!((queue.average_ms, queue.average_of), (Some(own), 1));
+        assert!(report.started_at > run.queued_at);
+    }
+
+    #[test]
+    fn a_card_and_a_name_filter_lists_and_leave_the_figures_alone() {
+        let stage = Stage::new().with_a_verdict();
+        let with = |card, node: Option<&str>| {
+            let filter = QueueFilter { card, node: node.map(str::to_owned), task: None };
+            let queue = queue(&stage, at(70), &filter);
+            (queue.finished.iter().map(|run| run.node.to_string()).collect::<Vec<_>>(), queue.failed)
+        };
+        assert_eq!(with(Some(QueueCard::Failed), None), (vec!["b".to_owned()], 1));
+        assert_eq!(with(Some(QueueCard::Completed), None), (vec!["a".to_owned()], 1));
+        assert_eq!(with(None, Some("A")), (vec!["a".to_owned()], 1));
+        assert_eq!(with(Some(QueueCard::InQueue), None).0, Vec::<String>::new());
+    }
+}

@@ -96,3 +96,26 @@ impl TrendScan {
         TrendsView { zone: self.days.zone().to_owned(), days: days.collect(), complete }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::tests::{Stage, at};
+
+    #[test]
+    fn a_day_is_told_by_its_good_backups_and_what_failed_is_counted_beside_them() {
+        let stage = Stage::new().with_a_verdict();
+        let mut scan = TrendScan::new(at(70), "UTC", 7);
+        for run in stage.mesh.runs().values() {
+            assert!(scan.reaches(run.queued_at));
+            scan.take(run);
+        }
+        let view = scan.view(true);
+        let today = view.days.last().unwrap();
+        assert_eq!((view.days.len(), today.date.as_str()), (7, "2026-11-20"));
+        assert_eq!((today.good, today.failed, today.other), (1, 1, 0));
+        assert!(today.duration_ms.is_some() && today.bytes.is_some());
+        assert!(view.days[..6].iter().all(|day| day.good == 0 && day.duration_ms.is_none() && day.bytes.is_none()));
+        assert!(!scan.reaches(Timestamp::from_second(at(0).as_second() - 8 * 86_400).unwrap()));
+    }
+}

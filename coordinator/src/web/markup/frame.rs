@@ -103,3 +103,17 @@ pub(in crate::web) fn problem(problem: &Problem) -> Markup {
 pub(in crate::web) fn csrf(token: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(token); }
 }
+
+/// The names of a table's columns; one that begins with `#` is a column of figures.
+pub(in crate::web) fn heads(names: &[&str]) -> Markup {
+    html! {
+        thead { tr {
+            @for name in names {
+                @match name.strip_prefix('#') {
+                    Some(name) => th.num scope="col" { (name) },
+                    None => th scope="col" { (name) },
+                }
+            }
+        } }
+    }
+}

@@ -44,6 +44,9 @@ pub(super) fn of_run(run: &RunView, now: Timestamp) -> Markup {
     html! {
         @if can_cancel(run.state) { (button(&format!("/runs/{}/cancel", run.id), "Cancel", true, html! {})) " " }
         @if can_retry(run.state) { (retry_button(run.id, now)) " " }
+        @if run.snapshot.as_ref().is_some_and(|name| !name.is_empty()) {
+            a.button.small href={ "/runs/" (run.id) "#snapshot" } { "Snapshot" } " "
+        }
         @if run.started_at.is_some() { a.button.small href={ "/runs/" (run.id) "#log-card" } { "Log" } }
     }
 }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
-use crate::web::markup::{self, Section, Tone, age, span, tag, time};
+use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
 
 const ROWS: u32 = 50;
 
@@ -40,7 +40,10 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
             div.sign aria-hidden="true" { (markup::of_severity(alert.severity).mark().trim()) }
             div {
                 h2 { (alert.title) }
-                p { (tag(markup::of_severity(alert.severity), alert.severity.as_str())) " since " (time(view.raised_at, now)) " · " code { (alert.key) } }
+                p {
+                    (tag(markup::of_severity(alert.severity), alert.severity.as_str())) " since "
+                    (time(view.raised_at, now)) " · " code { (alert.key) }
+                }
                 @if !alert.fix.is_empty() { p { b { "Now: " } (alert.fix) } }
                 p.sub {
                     @if let Some(round) = alert.round { a href={ "/rounds/" (round) } { "its round" } " · " }
@@ -48,7 +51,9 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                     @for node in alert.nodes.iter().take(20) { a href={ "/nodes/" (node) } { (node) } " " }
                     @if let Some(at) = alert.last_good_at { "· last good backup " (time(at, now)) }
                 }
-                @if let Some(runbook) = alert.runbook.as_ref().filter(|url| is_web(url)) { p { a href=(runbook) rel="noreferrer" { "Runbook" } } }
+                @if let Some(runbook) = alert.runbook.as_ref().filter(|url| is_web(url)) {
+                    p { a href=(runbook) rel="noreferrer" { "Runbook" } }
+                }
                 (deliveries(view, now))
             }
         }
@@ -63,12 +68,13 @@ fn is_web(url: &str) -> bool {
 fn deliveries(view: &AlertView, now: Timestamp) -> Markup {
     html! {
         @if view.deliveries.is_empty() { p.sub { "Nobody has been told yet." } } @else {
-            p.sub { "Told: " @for sent in &view.deliveries {
+            p.sub { "Told: " @for (place, sent) in view.deliveries.iter().enumerate() {
+                @if place > 0 { " · " }
                 @match &sent.error {
                     None => { "✓ " (sent.sink) @if sent.resolved { " (resolved)" } " " (time(sent.at, now)) },
                     Some(error) => { b.t-bad { "✕ " (sent.sink) } " " (error) },
                 }
-                @if sent.attempts > 1 { " after " (sent.attempts) " attempts" } "; "
+                @if sent.attempts > 1 { " after " (sent.attempts) " attempts" }
             } }
         }
     }
@@ -77,13 +83,17 @@ fn deliveries(view: &AlertView, now: Timestamp) -> Markup {
 fn table(alerts: &[&AlertView], now: Timestamp) -> Markup {
     html! {
         div.scroll { table.fold {
-            thead { tr { th scope="col" { "Alert" } th scope="col" { "Severity" } th scope="col" { "Raised" } th scope="col" { "Resolved" } th scope="col" { "Told" } } }
+            (heads(&["Alert", "Severity", "Raised", "Resolved", "Told"]))
             tbody { @for view in alerts {
                 tr id={ "a-" (view.alert.id) } {
                     th.wide scope="row" { (view.alert.title) span.sub.mono { (view.alert.key) } }
                     td data-name="Severity" { (view.alert.severity) }
                     td.tight data-name="Raised" { (time(view.raised_at, now)) }
-                    td.tight data-name="Resolved" { @if let Some(at) = view.resolved_at { (time(at, now)) span.sub { "after " (lasted(view.raised_at, at)) } } }
+                    td.tight data-name="Resolved" {
+                        @if let Some(at) = view.resolved_at {
+                            (time(at, now)) span.sub { "after " (lasted(view.raised_at, at)) }
+                        }
+                    }
                     td data-name="Told" { (told_of(view)) }
                 }
             } }
@@ -98,7 +108,10 @@ fn lasted(from: Timestamp, until: Timestamp) -> String {
 
 fn told_of(view: &AlertView) -> Markup {
     let failed = view.deliveries.iter().filter(|sent| sent.error.is_some()).count();
-    html! { (view.deliveries.len() - failed) " notices" @if failed > 0 { " " (tag(Tone::Bad, &format!("{failed} not delivered"))) } }
+    html! {
+        (view.deliveries.len() - failed) " notices"
+        @if failed > 0 { " " (tag(Tone::Bad, &format!("{failed} not delivered"))) }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::acts;
 use super::shown::Query;
 use crate::cli::human::{short, short_round};
-use crate::web::markup::{self, Tone, bytes_or_dash, dash, span_or_dash, tag, time};
+use crate::web::markup::{self, Tone, bytes_or_dash, dash, heads, span_or_dash, tag, time};
 
 /// Links to the rows before and behind, where a list is passed over by number.
 pub(super) fn turn(query: &Query, path: &str, found: u32, rows: u32) -> Markup {
@@ -62,18 +62,22 @@ pub(super) fn rounds(rounds: &[RoundView], now: Timestamp) -> Markup {
     }
     html! {
         div.scroll { table.fold {
-            thead { tr {
-                th scope="col" { "Round" } th scope="col" { "Verdict" } th scope="col" { "Nodes" } th scope="col" { "Opened" }
-                th scope="col" { "By" } th scope="col" { "Concluded or due" }
-            } }
+            (heads(&["Round", "Verdict", "Nodes", "Opened", "By", "Concluded or due"]))
             tbody { @for round in rounds {
                 tr id={ "r-" (round.id) } {
-                    th scope="row" { a href={ "/rounds/" (round.id) } { (round.routine) } span.sub { (round.task) " · " span.mono { (short_round(round.id)) } } }
+                    th scope="row" {
+                        a href={ "/rounds/" (round.id) } { (round.routine) }
+                        span.sub { (round.task) " · " span.mono { (short_round(round.id)) } }
+                    }
                     td data-name="Verdict" { (verdict(round)) }
                     td data-name="Nodes" { (standing(round)) }
                     td.tight data-name="Opened" { (time(round.opened_at, now)) }
                     td data-name="By" { (opened_by(&round.opened_by)) }
-                    td.tight data-name="Concluded" { @match round.concluded_at { Some(at) => (time(at, now)), None => { "due " (time(round.deadline, now)) } } }
+                    td.tight data-name="Concluded" {
+                        @match round.concluded_at {
+                            Some(at) => (time(at, now)), None => { "due " (time(round.deadline, now)) }
+                        }
+                    }
                 }
             } }
         } }
@@ -85,7 +89,10 @@ pub(super) fn standing(round: &RoundView) -> Markup {
     html! {
         (round.good) " of " (round.expected) " good"
         @if round.bad > 0 { ", " b.t-bad { (round.bad) " bad" } }
-        @if round.missing > 0 { ", " @if round.verdict.is_some() { b.t-bad { (round.missing) " missing" } } @else { (round.missing) " to come" } }
+        @if round.missing > 0 {
+            ", "
+            @if round.verdict.is_some() { b.t-bad { (round.missing) " missing" } } @else { (round.missing) " to come" }
+        }
     }
 }
 
@@ -103,22 +110,27 @@ pub(super) fn runs(runs: &[RunView], now: Timestamp, columns: RunColumns) -> Mar
     }
     let (has_node, has_routine) = (columns != RunColumns::Routine, columns != RunColumns::Node);
     html! {
-        div.scroll { table.fold {
+        div.scroll { table.fold.runs {
             thead { tr {
                 th scope="col" { "Run" }
                 @if has_node { th scope="col" { "Node" } }
                 @if has_routine { th scope="col" { "Routine" } }
-                th scope="col" { "Type" } th scope="col" { "Status" } th scope="col" { "Started" } th.num scope="col" { "Duration" }
+                th scope="col" { "Type" } th scope="col" { "Status" } th scope="col" { "Started" }
+                th.num scope="col" { "Duration" }
                 th.num scope="col" { "Size" } th scope="col" { "Actions" }
             } }
             tbody { @for run in runs {
                 tr id={ "u-" (run.id) } {
                     th.mono scope="row" { a href={ "/runs/" (run.id) } { (short(run.id)) } }
                     @if has_node { td data-name="Node" { a href={ "/nodes/" (run.node) } { (run.node) } } }
-                    @if has_routine { td data-name="Routine" { a href={ "/routines/" (run.routine) } { (run.routine) } } }
+                    @if has_routine {
+                        td data-name="Routine" { a href={ "/routines/" (run.routine) } { (run.routine) } }
+                    }
                     td data-name="Type" { (run.task) }
                     td data-name="Status" { (state(run)) }
-                    td.tight data-name="Started" { @match run.started_at { Some(at) => (time(at, now)), None => (dash()) } }
+                    td.tight data-name="Started" {
+                        @match run.started_at { Some(at) => (time(at, now)), None => (dash()) }
+                    }
                     td.num data-name="Duration" { (span_or_dash(run.duration_ms)) }
                     td.num data-name="Size" { (bytes_or_dash(run.bytes)) }
                     td.tight data-name="Actions" { (acts::of_run(run, now)) }
@@ -134,5 +146,8 @@ pub(super) fn state(run: &RunView) -> Markup {
         .reason
         .map(|reason| reason.as_str())
         .filter(|reason| *reason != "completed" && *reason != run.state.as_str());
-    html! { (tag(markup::of_state(run.state), run.state.as_str())) @if let Some(reason) = reason { " " span.t-dim { (reason) } } }
+    html! {
+        (tag(markup::of_state(run.state), run.state.as_str()))
+        @if let Some(reason) = reason { " " span.t-dim { (reason) } }
+    }
 }

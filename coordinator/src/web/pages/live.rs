@@ -111,24 +111,25 @@ impl Viewer {
 
     async fn watch(&mut self) -> Result<(), Gone> {
         let mut news = self.site.door.onlooker();
-        let mut log_at = Instant::now();
+        let (mut parts_at, mut log_at) = (Instant::now(), Instant::now());
         loop {
             let began = Instant::now();
-            self.send_parts().await?;
+            if parts_at <= began {
+                self.send_parts().await?;
+                parts_at = began + AT_LATEST;
+            }
             if log_at <= began {
                 self.send_log().await?;
                 log_at = Instant::now() + LOG_EVERY;
             }
             sleep_until(began + EVERY).await;
-            let mut until = began + AT_LATEST;
-            if self.log.as_ref().is_some_and(|log| !log.has_ended()) {
-                until = until.min(log_at);
-            }
+            let grows = self.log.as_ref().is_some_and(|log| !log.has_ended());
+            let until = if grows { parts_at.min(log_at) } else { parts_at };
             let gone = self.sender.clone();
             tokio::select! {
-                heard = heard(&mut news, &self.place, until) => match heard {
-                    Heard::Something(position) => self.position = position.unwrap_or(self.position),
-                    Heard::Nothing => {}
+                heard = heard(&mut news, &self.place, until) => if let Heard::Something(position) = heard {
+                    self.position = position.unwrap_or(self.position);
+                    parts_at = Instant::now();
                 },
                 () = gone.closed() => return Err(Gone),
             }

@@ -29,7 +29,10 @@ const LINE_CHARS_MAX: usize = 2000;
 const PIECES_MAX: u32 = 16 * 1024;
 
 /// Pieces that fail before a stream stops asking.
-const FAILURES_MAX: u32 = 30;
+const FAILURES_MAX: u32 = 100;
+
+/// Turns that are passed over after failures, at most.
+const PASSED_MAX: u32 = 30;
 
 /// The end of a log, as lines.
 #[derive(Debug)]
@@ -68,10 +71,16 @@ async fn piece(site: &Site, run: RunId, offset: u64) -> Result<LogView, Problem>
 pub(super) fn lines(text: &str) -> Markup {
     html! {
         @for line in text.lines() {
-            @let shown = line.chars().filter(|letter| !letter.is_control()).take(LINE_CHARS_MAX).collect::<String>();
+            @let shown = printable(line);
             div class=[level(line)] { (shown) }
         }
     }
+}
+
+/// Without what moves a terminal's cursor.
+fn printable(line: &str) -> String {
+    let plain = line.chars().map(|letter| if letter == '\t' { ' ' } else { letter });
+    plain.filter(|letter| !letter.is_control()).take(LINE_CHARS_MAX).collect()
 }
 
 /// The class of a line, by the word that tools use for its level.
@@ -99,11 +108,13 @@ pub(super) struct Follower {
     offset: u64,
     has_ended: bool,
     failures: u32,
+    /// Turns to pass over: a node that did not answer is not asked every second.
+    passes: u32,
 }
 
 impl Follower {
     pub(super) const fn new(run: RunId, offset: u64) -> Self {
-        Self { run, offset, has_ended: false, failures: 0 }
+        Self { run, offset, has_ended: false, failures: 0, passes: 0 }
     }
 
     pub(super) const fn offset(&self) -> u64 {
@@ -119,8 +130,13 @@ impl Follower {
         if self.has_ended() {
             return None;
         }
+        if self.passes > 0 {
+            self.passes -= 1;
+            return None;
+        }
         let Ok(piece) = piece(site, self.run, self.offset).await else {
             self.failures += 1;
+            self.passes = self.failures.min(PASSED_MAX);
             return None;
         };
         self.failures = 0;

@@ -27,7 +27,10 @@ pub(super) fn pulse(status: &StatusView, now: Timestamp) -> Markup {
         p.sub {
             a href="/nodes" { (status.nodes_online) " of " (status.nodes) " nodes heard" }
             " · " a href="/queue" { (status.runs_running) " running, " (status.runs_queued) " queued" }
-            " · " a href="/alerts" { @if status.alerts_open > 0 { b.t-bad { (status.alerts_open) " open alerts" } } @else { "no open alert" } }
+            " · "
+            a href="/alerts" {
+                @if status.alerts_open > 0 { b.t-bad { (status.alerts_open) @if status.alerts_open == 1 { " open alert" } @else { " open alerts" } } } @else { "no open alert" }
+            }
             " · led by " @match &status.leader { Some(leader) => b { (leader) }, None => b.t-bad { "nobody" } }
             @if !status.standbys.is_empty() { ", " (status.standbys.len()) " standing by" }
         }

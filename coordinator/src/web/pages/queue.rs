@@ -12,7 +12,7 @@ use super::ask::told;
 use super::list::{self, RunColumns};
 use super::shown::{Glance, Query, Shown};
 use crate::cli::human::short;
-use crate::web::markup::{Section, Tone, age, bytes, count_or_dash, dash, of_state, span, tag, time};
+use crate::web::markup::{Section, Tone, age, bytes, count_or_dash, dash, heads, of_state, span, tag, time};
 
 pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     let Glance { site, query, now, .. } = glance;
@@ -85,7 +85,10 @@ fn search(query: &Query) -> Markup {
     html! {
         form.filter method="get" action="/queue" role="search" data-live {
             @if let Some(show) = query.get("show") { input type="hidden" name="show" value=(show); }
-            label { "Node" input type="search" name="node" value=(query.get("node").unwrap_or_default()) maxlength="64" autocomplete="off" placeholder="part of a name"; }
+            label {
+                "Node"
+                input type="search" name="node" value=(query.get("node").unwrap_or_default()) maxlength="64" autocomplete="off" placeholder="part of a name";
+            }
             label { "Type" select name="type" {
                 option value="" { "all" }
                 @for kind in TaskKind::ALL { option value=(kind) selected[task == kind.as_str()] { (kind) } }
@@ -111,13 +114,20 @@ pub(super) fn work(run: &RunView, now: Timestamp) -> Markup {
     let phase = run.phase.map_or_else(|| run.state.as_str(), |phase| phase.as_str());
     html! {
         div.work id={ "w-" (run.id) } {
-            div { a href={ "/runs/" (run.id) } { b { (run.node) } " · " (run.routine) } " " span.t-dim { (run.task) " " span.mono { (short(run.id)) } } }
+            div {
+                a href={ "/runs/" (run.id) } { b { (run.node) } " · " (run.routine) } " "
+                span.t-dim { (run.task) " " span.mono { (short(run.id)) } }
+            }
             div { (bar(progress)) }
-            div { (tag(of_state(run.state), if phase == "running" { "running" } else { phase })) " " (figures(progress)) }
+            div {
+                (tag(of_state(run.state), if phase == "running" { "running" } else { phase })) " " (figures(progress))
+            }
             div { (acts::of_run(run, now)) }
             div.action {
                 @if let Some(at) = run.started_at { "for " (age(between(at, now).as_ms())) }
-                @if let Some(action) = progress.map(|progress| &progress.action).filter(|action| !action.is_empty()) { " · " (action) }
+                @if let Some(action) = progress.map(|progress| &progress.action).filter(|action| !action.is_empty()) {
+                    " · " (action)
+                }
             }
         }
     }
@@ -135,7 +145,10 @@ fn figures(progress: Option<&Progress>) -> Markup {
     let Some(progress) = progress else { return html! { span.t-dim { "no figures yet" } } };
     html! {
         @if let Some(percent) = progress.percent { b { (percent) " %" } " · " }
-        @if progress.files_done > 0 { (count_or_dash(Some(progress.files_done))) @if let Some(total) = progress.files_total { " of " (count_or_dash(Some(total))) } " files · " }
+        @if progress.files_done > 0 {
+            (count_or_dash(Some(progress.files_done)))
+            @if let Some(total) = progress.files_total { " of " (count_or_dash(Some(total))) } " files · "
+        }
         (bytes(progress.bytes_done)) @if let Some(total) = progress.bytes_total { " of " (bytes(total)) }
         @if progress.rate_bytes > 0 { " · " (bytes(progress.rate_bytes)) "/s" }
         @if let Some(eta) = progress.eta_ms { " · " (age(eta)) " left" }
@@ -148,9 +161,14 @@ fn waiting(queue: &QueueView, now: Timestamp) -> Markup {
     }
     html! {
         section.card.flush {
-            h2 { "Waiting" @if queue.waiting_total > u32::try_from(queue.waiting.len()).unwrap_or(0) { " (the first " (queue.waiting.len()) " of " (queue.waiting_total) ")" } }
+            h2 {
+                "Waiting"
+                @if queue.waiting_total > u32::try_from(queue.waiting.len()).unwrap_or(0) {
+                    " (the first " (queue.waiting.len()) " of " (queue.waiting_total) ")"
+                }
+            }
             div.scroll { table.fold {
-                thead { tr { th.num scope="col" { "Place" } th scope="col" { "Run" } th scope="col" { "Node" } th scope="col" { "Routine" } th scope="col" { "Type" } th scope="col" { "Waits for" } th scope="col" { "Since" } th scope="col" { "Actions" } } }
+                (heads(&["#Place", "Run", "Node", "Routine", "Type", "Waits for", "Since", "Actions"]))
                 tbody { @for (place, run) in queue.waiting.iter().enumerate() {
                     tr id={ "q-" (run.id) } {
                         td.num data-name="Place" { (place + 1) }
@@ -158,7 +176,9 @@ fn waiting(queue: &QueueView, now: Timestamp) -> Markup {
                         td data-name="Node" { a href={ "/nodes/" (run.node) } { (run.node) } }
                         td data-name="Routine" { (run.routine) }
                         td data-name="Type" { (run.task) }
-                        td.wide data-name="Waits for" { @match &run.waits_for { Some(wait) => (wait), None => (dash()) } }
+                        td.wide data-name="Waits for" {
+                            @match &run.waits_for { Some(wait) => (wait), None => (dash()) }
+                        }
                         td.tight data-name="Since" { (time(run.queued_at, now)) }
                         td.tight data-name="Actions" { (acts::of_run(run, now)) }
                     }
@@ -185,13 +205,16 @@ fn limits_card(limits: &[LimitView]) -> Markup {
             @if limits.is_empty() { p.sub { "None." } }
             ul.limits { @for limit in limits {
                 li {
-                    (limit.name) ": " (limit.used) " of " @match limit.size { Some(size) => (size), None => "any number" } " taken "
+                    (limit.name) ": " (limit.used) " of "
+                    @match limit.size { Some(size) => (size), None => "any number" } " taken "
                     @if limit.size.is_some_and(|size| limit.used >= size) { (tag(Tone::Warn, "full")) }
                 }
             } }
             form.filter method="post" action="/limits" {
                 (acts::token())
-                label { "Runs at once in the whole cluster" input type="number" name="value" min="0" max="10000" required; }
+                label {
+                    "Runs at once in the whole cluster" input type="number" name="value" min="0" max="10000" required;
+                }
                 input type="hidden" name="name" value="cluster";
                 button type="submit" { "Set" }
                 span.sub { "or " code { "landfall limits set cluster 8" } }

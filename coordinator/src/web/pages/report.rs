@@ -11,7 +11,7 @@ use super::alert;
 use super::ask::told;
 use super::shown::{Glance, Shown};
 use super::trend;
-use crate::web::markup::{Section, Tone, age, dash, of_grade, tag, when};
+use crate::web::markup::{Section, Tone, age, dash, heads, of_grade, tag, when};
 
 /// Days that the report looks back.
 const DAYS: u32 = 30;
@@ -71,12 +71,13 @@ fn compliance(routine: &RoutineView, rounds: &[RoundView], now: Timestamp) -> Ke
 fn table(kept: &[Kept]) -> Markup {
     html! {
         div.scroll { table.fold {
-            thead { tr { th scope="col" { "Routine" } th scope="col" { "RPO" } th.num scope="col" { "Converged" } th.num scope="col" { "Diverged" } th.num scope="col" { "Overdue" } th.num scope="col" { "Compliance" } } }
+            (heads(&["Routine", "RPO", "#Converged", "#Diverged", "#Overdue", "#Compliance"]))
             tbody { @for one in kept {
                 @let all = one.converged + one.diverged + one.overdue;
                 tr { th scope="row" { (one.routine) @if one.is_cut { span.sub { "the last " (ROUNDS_MAX) " rounds" } } }
                     td data-name="RPO" { @match one.rpo_ms { Some(rpo) => (age(rpo)), None => (dash()) } }
-                    td.num data-name="Converged" { (one.converged) } td.num data-name="Diverged" { (one.diverged) } td.num data-name="Overdue" { (one.overdue) }
+                    td.num data-name="Converged" { (one.converged) } td.num data-name="Diverged" { (one.diverged) }
+                    td.num data-name="Overdue" { (one.overdue) }
                     td.num data-name="Compliance" { @if all > 0 { b { (trend::percent(one.converged, all)) } } @else { (dash()) } } }
             } }
         } }
@@ -86,15 +87,20 @@ fn table(kept: &[Kept]) -> Markup {
 fn standing(board: &BoardView) -> Markup {
     html! {
         div.scroll { table.fold {
-            thead { tr { th scope="col" { "Node" } th scope="col" { "Routine" } th scope="col" { "State" } th scope="col" { "Last good" } th scope="col" { "Verified" } th.num scope="col" { "Failed since" } } }
+            (heads(&["Node", "Routine", "State", "Last good", "Verified", "#Failed since"]))
             tbody { @for row in &board.rows {
                 tr { th scope="row" { (row.node) } td data-name="Routine" { (row.routine) }
-                    td data-name="State" { (tag(of_grade(row.grade), row.grade.as_str())) @if !row.online { " " (tag(Tone::Warn, "not heard")) } }
+                    td data-name="State" {
+                        (tag(of_grade(row.grade), row.grade.as_str()))
+                        @if !row.online { " " (tag(Tone::Warn, "not heard")) }
+                    }
                     td data-name="Last good" { @match row.last_good_at { Some(at) => (when(at)), None => (dash()) } }
                     td data-name="Verified" { @match row.verified_at { Some(at) => (when(at)), None => (dash()) } }
                     td.num data-name="Failed since" { (row.failures_since_good) } }
             } }
         } }
-        @if u32::try_from(board.rows.len()).is_ok_and(|rows| rows < board.found) { p.note { "The first " (board.rows.len()) " of " (board.found) ", the worst first." } }
+        @if u32::try_from(board.rows.len()).is_ok_and(|rows| rows < board.found) {
+            p.note { "The first " (board.rows.len()) " of " (board.found) ", the worst first." }
+        }
     }
 }

@@ -51,17 +51,25 @@ fn head(detail: &RoundDetail, now: Timestamp) -> Markup {
         div.head {
             div {
                 h1 { a href={ "/routines/" (round.routine) } { (round.routine) } " " (list::verdict(round)) }
-                p.sub { (round.task) " · round " span.mono { (short_round(round.id)) } " · opened " (time(round.opened_at, now)) " by " (list::opened_by(&round.opened_by)) }
+                p.sub {
+                    (round.task) " · round " span.mono { (short_round(round.id)) } " · opened "
+                    (time(round.opened_at, now)) " by " (list::opened_by(&round.opened_by))
+                }
             }
             div.acts {
                 @if round.verdict.is_none() {
-                    form.inline method="post" action={ "/rounds/" (round.id) "/cancel" } { (acts::token()) button.danger type="submit" { "Cancel the round" } }
+                    form.inline method="post" action={ "/rounds/" (round.id) "/cancel" } {
+                        (acts::token()) button.danger type="submit" { "Cancel the round" }
+                    }
                 }
             }
         }
         @let done = round.good + round.bad;
         progress max=(round.expected.max(1)) value=(done) { (done) " of " (round.expected) }
-        p.sub { (list::standing(round)) @if round.verdict.is_none() { " · a verdict falls at the latest " (time(round.deadline, now)) } }
+        p.sub {
+            (list::standing(round))
+            @if round.verdict.is_none() { " · a verdict falls at the latest " (time(round.deadline, now)) }
+        }
     }
 }
 
@@ -92,7 +100,10 @@ fn reasons(verdict: &Verdict) -> Vec<Markup> {
             Standing::Bad => "bad",
             Standing::Missing => "missing",
         };
-        html! { a href={ "/nodes/" (node.node) } { (node.node) } " is " b { (standing) } @if let Some(reason) = node.reason { ": " (reason.cause()) } }
+        html! {
+            a href={ "/nodes/" (node.node) } { (node.node) } " is " b { (standing) }
+            @if let Some(reason) = node.reason { ": " (reason.cause()) }
+        }
     });
     said.collect()
 }
@@ -103,7 +114,9 @@ fn cell(run: &RunView) -> Markup {
         a class={ "cell " (tone.class()) } id={ "c-" (run.id) } href={ "/runs/" (run.id) } {
             b { (run.node) }
             span { span aria-hidden="true" { (tone.mark()) } (run.state.as_str()) @if run.state == RunState::Running {
-                @if let Some(percent) = run.progress.as_ref().and_then(|progress| progress.percent) { " " (percent) " %" }
+                @if let Some(percent) = run.progress.as_ref().and_then(|progress| progress.percent) {
+                    " " (percent) " %"
+                }
             } }
             @if let Some(wait) = &run.waits_for { span.sub { (wait) } }
         }
@@ -117,7 +130,12 @@ fn facts(detail: &RoundDetail, now: Timestamp) -> Markup {
             h2 { "Facts" }
             dl.facts {
                 dt { "Round" } dd.mono { (round.id) }
-                dt { "Slot" } dd { @match round.slot { Some(at) => (when(at)), None => (dash_because("it was not opened by a schedule")) } }
+                dt { "Slot" }
+                dd {
+                    @match round.slot {
+                        Some(at) => (when(at)), None => (dash_because("it was not opened by a schedule"))
+                    }
+                }
                 dt { "Deadline" } dd { (when(round.deadline)) " (" (time(round.deadline, now)) ")" }
                 dt { "Converges by" } dd { (rule(&round.rule.to_string())) }
                 dt { "Expected" } dd { (round.expected) " nodes, frozen when it was opened" }
@@ -159,7 +177,9 @@ fn runs(detail: &RoundDetail, now: Timestamp) -> Markup {
                     @for run in detail.runs.iter().filter(|run| run.witness.is_some()).take(50) { (run.node) " " (run::witness(run.witness.as_ref())) ". " } }
             }
             (list::runs(&detail.runs, now, RunColumns::Node))
-            @if detail.runs.len() >= 500 { p.note { (tag(Tone::Plain, "500 runs are shown; `landfall runs --round` lists all")) } }
+            @if detail.runs.len() >= 500 {
+                p.note { (tag(Tone::Plain, "500 runs are shown; `landfall runs --round` lists all")) }
+            }
         }
     }
 }

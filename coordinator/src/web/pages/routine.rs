@@ -12,31 +12,62 @@ use super::ask::told;
 use super::shown::{Glance, Shown};
 use super::{acts, list, round};
 use crate::edge::clock;
-use crate::web::markup::{self, Section, Tone, age, dash, dash_because, tag, time};
+use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, tag, time};
 
 const ROUNDS: u32 = 10;
 
 pub(super) async fn list(glance: Glance<'_>) -> Result<Shown, Problem> {
     let Glance { site, now, .. } = glance;
     let routines = told!(site, Request::Routines, Routines)?;
-    Ok(Shown::new("Routines", Section::Routines).fixed(html! { div.head { h1 { "Routines" } span.sub { "All plans of one name, on every node that has one." } } }).live(
-        "list",
-        &html! { section.card.flush { @if routines.is_empty() { p.empty { "No node has announced a plan yet." } } @else { (table(&routines, now)) } } },
-    ))
+    Ok(Shown::new("Routines", Section::Routines)
+        .fixed(
+            html! { div.head { h1 { "Routines" } span.sub { "All plans of one name, on every node that has one." } } },
+        )
+        .live(
+            "list",
+            &html! {
+                section.card.flush {
+                    @if routines.is_empty() {
+                        p.empty { "No node has announced a plan yet." }
+                    } @else {
+                        (table(&routines, now))
+                    }
+                }
+            },
+        ))
 }
 
 fn table(routines: &[RoutineView], now: Timestamp) -> Markup {
     html! {
         div.scroll { table.fold {
-            thead { tr { th scope="col" { "Routine" } th scope="col" { "Schedule" } th scope="col" { "Next" } th.num scope="col" { "Nodes" } th scope="col" { "RPO" } th scope="col" { "Last round" } } }
+            (heads(&["Routine", "Schedule", "Next", "#Nodes", "RPO", "Last round"]))
             tbody { @for routine in routines {
                 tr id={ "t-" (routine.name) } {
-                    th scope="row" { a href={ "/routines/" (routine.name) } { (routine.name) } @if !routine.differs.is_empty() { span.sub.t-warn { (routine.differs.len()) " differ" } } }
-                    td.wide data-name="Schedule" { @match &routine.explained { Some(words) => (words), None => span.t-dim { "by hand only" } } }
-                    td.tight data-name="Next" { @match routine.next_slots.first() { Some(at) => (time(*at, now)), None => (dash()) } }
+                    th scope="row" {
+                        a href={ "/routines/" (routine.name) } { (routine.name) }
+                        @if !routine.differs.is_empty() { span.sub.t-warn { (routine.differs.len()) " differ" } }
+                    }
+                    td.wide data-name="Schedule" {
+                        @match &routine.explained { Some(words) => (words), None => span.t-dim { "by hand only" } }
+                    }
+                    td.tight data-name="Next" {
+                        @match routine.next_slots.first() { Some(at) => (time(*at, now)), None => (dash()) }
+                    }
                     td.num data-name="Nodes" { (routine.nodes.len()) }
-                    td.tight data-name="RPO" { @match routine.rpo_ms { Some(rpo) => (age(rpo)), None => (dash_because("no plan says how old a backup may be")) } }
-                    td data-name="Last round" { @match &routine.last_round { Some(last) => { a href={ "/rounds/" (last.id) } { (list::verdict(last)) } " " (time(last.opened_at, now)) }, None => (dash()) } }
+                    td.tight data-name="RPO" {
+                        @match routine.rpo_ms {
+                            Some(rpo) => (age(rpo)), None => (dash_because("no plan says how old a backup may be"))
+                        }
+                    }
+                    td data-name="Last round" {
+                        @match &routine.last_round {
+                            Some(last) => {
+                                a href={ "/rounds/" (last.id) } { (list::verdict(last)) } " "
+                                (time(last.opened_at, now))
+                            },
+                            None => (dash())
+                        }
+                    }
                 }
             } }
         } }
@@ -65,7 +96,8 @@ fn differs(routine: &RoutineView) -> Markup {
     html! {
         @if !routine.differs.is_empty() {
             div.banner { strong { "Not every node has the same plan" }
-                "Most nodes agree; these have another one: " @for node in routine.differs.iter().take(50) { a href={ "/nodes/" (node) } { (node) } " " }
+                "Most nodes agree; these have another one: "
+                @for node in routine.differs.iter().take(50) { a href={ "/nodes/" (node) } { (node) } " " }
                 div { "Now: compare the plan files on these nodes; " code { "landfall nodes NODE" } " says how they differ." } }
         }
     }
@@ -77,7 +109,12 @@ fn starting(routine: &RoutineView) -> Markup {
             (acts::token())
             input type="hidden" name="request" value=(clock::command_id().0);
             label { "What" select name="task" { @for task in TaskKind::ALL { option value=(task) { (task) } } } }
-            label { "Where" select name="node" { option value="" { "all nodes" } @for node in &routine.nodes { option value=(node) { (node) } } } }
+            label {
+                "Where"
+                select name="node" {
+                    option value="" { "all nodes" } @for node in &routine.nodes { option value=(node) { (node) } }
+                }
+            }
             button.main type="submit" { "Start a round" }
             span.sub { "or " code { "landfall start " (routine.name) } }
         }
@@ -96,7 +133,11 @@ fn schedule(routine: &RoutineView, now: Timestamp) -> Markup {
                 _ => p.sub { "It has no schedule: it runs by hand only." },
             }
             @if !routine.next_slots.is_empty() {
-                ol.steps { @for slot in &routine.next_slots { li { span { (in_zone(*slot, routine.zone.as_deref())) } (time(*slot, now)) } } }
+                ol.steps.slots {
+                    @for slot in &routine.next_slots {
+                        li { span { (in_zone(*slot, routine.zone.as_deref())) } (time(*slot, now)) }
+                    }
+                }
             }
         }
     }
@@ -113,7 +154,13 @@ fn protection(routine: &RoutineView) -> Markup {
         section.card {
             h2 { "Protection" }
             dl.facts {
-                dt { "RPO" } dd { @match routine.rpo_ms { Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" }, None => (dash_because("no plan says how old a backup may be")) } }
+                dt { "RPO" }
+                dd {
+                    @match routine.rpo_ms {
+                        Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" },
+                        None => (dash_because("no plan says how old a backup may be"))
+                    }
+                }
                 dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
                 dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
                 dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
@@ -127,14 +174,23 @@ fn nodes(name: &RoutineName, board: &BoardView, now: Timestamp) -> Markup {
         section.card.flush {
             h2 { "Nodes" }
             div.scroll { table.fold {
-                thead { tr { th scope="col" { "Node" } th scope="col" { "State" } th scope="col" { "Last good" } th.num scope="col" { "Failed since" } th scope="col" { "Verified" } } }
+                (heads(&["Node", "State", "Last good", "#Failed since", "Verified"]))
                 tbody { @for row in board.rows.iter().filter(|row| row.routine == *name) {
                     tr id={ "p-" (row.node) } {
                         th scope="row" { a href={ "/nodes/" (row.node) } { (row.node) } }
-                        td data-name="State" { (tag(markup::of_grade(row.grade), row.grade.as_str())) @if !row.online { " " (tag(Tone::Warn, "not heard")) } }
-                        td.tight data-name="Last good" { @match row.last_good_at { Some(at) => (time(at, now)), None => (dash_because("never")) } }
+                        td data-name="State" {
+                            (tag(markup::of_grade(row.grade), row.grade.as_str()))
+                            @if !row.online { " " (tag(Tone::Warn, "not heard")) }
+                        }
+                        td.tight data-name="Last good" {
+                            @match row.last_good_at { Some(at) => (time(at, now)), None => (dash_because("never")) }
+                        }
                         td.num data-name="Failed since" { (row.failures_since_good) }
-                        td.tight data-name="Verified" { @match row.verified_at { Some(at) => (time(at, now)), None => (dash_because("no check has ended well yet")) } }
+                        td.tight data-name="Verified" {
+                            @match row.verified_at {
+                                Some(at) => (time(at, now)), None => (dash_because("no check has ended well yet"))
+                            }
+                        }
                     }
                 } }
             } }

@@ -39,6 +39,12 @@ pub(super) async fn show(glance: Glance<'_>, id: RunId) -> Result<Shown, Problem
     Ok(shown.fixed(log_card(run, tail)).live("run-tail", &output(&detail)))
 }
 
+/// All that is known of the run but its log, in one piece.
+#[cfg(test)]
+pub(super) fn body(detail: &RunDetail, now: Timestamp) -> Markup {
+    html! { (head(&detail.run, now)) (error(detail)) (facts(detail, now)) (timeline(detail)) (output(detail)) }
+}
+
 const fn is_alive(state: RunState) -> bool {
     matches!(state, RunState::Sent | RunState::Running | RunState::Cancelling | RunState::Unknown)
 }
@@ -48,15 +54,26 @@ fn head(run: &RunView, now: Timestamp) -> Markup {
         div.head {
             div {
                 h1 { (run.routine) " on " (run.node) " " (tag(markup::of_state(run.state), run.state.as_str())) }
-                p.sub { (run.task) " · run " span.mono { (run.id) } " · part of " a href={ "/rounds/" (run.round) } { "its round" } }
+                p.sub {
+                    (run.task) " · run " span.mono { (run.id) } " · part of "
+                    a href={ "/rounds/" (run.round) } { "its round" }
+                }
             }
             div.acts {
                 (acts::of_run(run, now))
                 a.button.small href={ "/runs/" (run.id) "/incident.md" } { "Incident record" }
             }
         }
-        @if run.state == RunState::Cancelling { p.banner { "Cancelling: its processes are being ended, and what they locked is freed. It is cancelled when the node has said that they are gone." } }
-        @if run.state == RunState::Unknown { p.banner { "The node is not heard, so what this run does is unknown: neither failed nor good. The node keeps its result and tells it when it is back." } }
+        @if run.state == RunState::Cancelling {
+            p.banner {
+                "Cancelling: its processes are being ended, and what they locked is freed. It is cancelled when the node has said that they are gone."
+            }
+        }
+        @if run.state == RunState::Unknown {
+            p.banner {
+                "The node is not heard, so what this run does is unknown: neither failed nor good. The node keeps its result and tells it when it is back."
+            }
+        }
         @if let Some(wait) = &run.waits_for { p.banner { strong { "Waiting" } (wait) } }
     }
 }
@@ -81,7 +98,9 @@ fn error(detail: &RunDetail) -> Markup {
                 h2 { (reason) }
                 @if let Some(report) = &detail.report { p { (report.message) } }
                 dl.facts {
-                    @if let Some(exit) = detail.report.as_ref().and_then(|report| report.exit) { dt { "Exit" } dd { (ended(exit)) } }
+                    @if let Some(exit) = detail.report.as_ref().and_then(|report| report.exit) {
+                        dt { "Exit" } dd { (ended(exit)) }
+                    }
                     dt { "Cause" } dd { (detail.cause) }
                     @if !detail.fix.is_empty() { dt { "Suggested fix" } dd { (detail.fix) } }
                 }
@@ -105,7 +124,12 @@ fn facts(detail: &RunDetail, now: Timestamp) -> Markup {
             dl.facts {
                 dt { "Node" } dd { a href={ "/nodes/" (run.node) } { (run.node) } }
                 dt { "Routine" } dd { a href={ "/routines/" (run.routine) } { (run.routine) } }
-                dt { "Slot" } dd { @match run.slot { Some(at) => (when(at)), None => { (dash_because("it was not started by a schedule")) } } }
+                dt { "Slot" }
+                dd {
+                    @match run.slot {
+                        Some(at) => (when(at)), None => { (dash_because("it was not started by a schedule")) }
+                    }
+                }
                 dt { "Queued" } dd { (time(run.queued_at, now)) }
                 dt { "Started" } dd { @match run.started_at { Some(at) => (time(at, now)), None => (dash()) } }
                 dt { "Finished" } dd { @match run.finished_at { Some(at) => (time(at, now)), None => (dash()) } }
@@ -113,10 +137,16 @@ fn facts(detail: &RunDetail, now: Timestamp) -> Markup {
                 dt { "Attempts" } dd { (run.attempts) }
                 dt { "Files" } dd { (count_or_dash(run.files)) (changed(report)) }
                 dt { "Size" } dd { (bytes_or_dash(run.bytes)) }
-                dt { "Added to the destination" } dd { (bytes_or_dash(run.added_bytes)) }
+                dt { "Added" } dd { (bytes_or_dash(run.added_bytes)) }
                 dt { "Proven" } dd { (proof(report)) }
-                dt #snapshot { "Snapshot" } dd.mono { @match run.snapshot.as_deref().filter(|name| !name.is_empty()) { Some(name) => (name), None => (dash()) } }
-                dt { "Repository" } dd.mono { @match &run.repository { Some(repository) => (repository.as_str()), None => (dash()) } }
+                dt #snapshot { "Snapshot" }
+                dd.mono {
+                    @match run.snapshot.as_deref().filter(|name| !name.is_empty()) {
+                        Some(name) => (name), None => (dash())
+                    }
+                }
+                dt { "Repository" }
+                dd.mono { @match &run.repository { Some(repository) => (repository.as_str()), None => (dash()) } }
                 dt { "Witness" } dd { (witness(run.witness.as_ref())) }
             }
             @if let Some(report) = report { (unread(report)) }
@@ -133,7 +163,10 @@ fn changed(report: Option<&RunReport>) -> Markup {
     let Some(statistics) = report.map(|report| &report.statistics) else { return html! {} };
     html! {
         @if statistics.files_new.is_some() || statistics.files_changed.is_some() {
-            span.t-dim { " (" (count_or_dash(statistics.files_new)) " new, " (count_or_dash(statistics.files_changed)) " changed)" }
+            span.t-dim {
+                " (" (count_or_dash(statistics.files_new)) " new, " (count_or_dash(statistics.files_changed))
+                " changed)"
+            }
         }
     }
 }
@@ -149,7 +182,9 @@ fn proof(report: Option<&RunReport>) -> Markup {
         ProofLevel::Data => "its data was read and is whole",
         ProofLevel::Restored => "it was restored and compared",
     };
-    html! { (level) @if !evidence.covers_sources { ", " b.t-bad { "without every source" } } ", " (when(evidence.read_at)) }
+    html! {
+        (level) @if !evidence.covers_sources { ", " b.t-bad { "without every source" } } ", " (when(evidence.read_at))
+    }
 }
 
 pub(super) fn witness(witness: Option<&Witness>) -> Markup {
@@ -189,19 +224,31 @@ fn log_card(run: &RunView, tail: Option<Result<Tail, Problem>>) -> Markup {
                 @if matches!(&tail, Some(Ok(tail)) if tail.is_cut) { span { "Its end; the download has all of it." } }
             }
             @match tail {
-                None => p.empty.sub { "It has not started, so there is no log." },
-                Some(Ok(tail)) => div.log #log role="log" tabindex="0" aria-label="Log" data-offset=(tail.offset) { (tail.lines) },
+                Some(Ok(tail)) => (log_lines(tail.offset, false, &tail.lines)),
                 Some(Err(problem)) => {
                     p.empty { (problem.what) ": " (problem.why) ". " (problem.fix) }
-                    div.log #log role="log" tabindex="0" aria-label="Log" data-offset="0" hidden[!is_alive(run.state)] {}
-                }
+                    (log_lines(0, true, &html! {}))
+                },
+                None => {
+                    p.empty.sub { "It has not started, so there is no log." }
+                    @if run.state == RunState::Queued || is_alive(run.state) { (log_lines(0, true, &html! {})) }
+                },
             }
         }
+    }
+}
+
+/// Where the script puts what follows; hidden until there is something.
+fn log_lines(offset: u64, hidden: bool, lines: &Markup) -> Markup {
+    html! {
+        div.log #log role="log" tabindex="0" aria-label="Log" data-offset=(offset) hidden[hidden] { (lines) }
     }
 }
 
 /// What the report itself kept of the output, for when the node is gone with its log.
 fn output(detail: &RunDetail) -> Markup {
     let tail = detail.report.as_ref().map_or("", |report| &report.tail);
-    html! { @if !tail.is_empty() { details.card { summary { "The output's end, as the report has it" } pre { (tail) } } } }
+    html! {
+        @if !tail.is_empty() { details.card { summary { "The output's end, as the report has it" } pre { (tail) } } }
+    }
 }

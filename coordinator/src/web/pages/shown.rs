@@ -1,11 +1,10 @@
 //! A page as its parts: those that stand still, and those that the same functions render again while it is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::Query as UriQuery;
 use axum::http::Uri;
 use landfall_proto::id::{NodeId, RoutineName};
-use landfall_proto::overview::DayView;
 use landfall_proto::time::Timestamp;
 use maud::{Markup, html};
 
@@ -77,8 +76,8 @@ pub(super) struct Glance<'a> {
 pub(super) struct Memory {
     /// Whether the browser has the page already, and only its live parts are wanted.
     pub(super) has_page: bool,
-    /// Whether the browser has the strips of these rows, and since when.
-    pub(super) strips: Option<(Timestamp, BTreeMap<(NodeId, RoutineName), Vec<DayView>>)>,
+    /// Rows whose strips the browser has, and since when.
+    pub(super) strips: Option<(Timestamp, BTreeSet<(NodeId, RoutineName)>)>,
 }
 
 /// The fields behind the question mark.

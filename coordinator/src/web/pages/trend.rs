@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::ask::told;
 use super::shown::{Glance, Query, Shown};
-use crate::web::markup::{Section, bars, bytes, bytes_or_dash, line, span, span_or_dash};
+use crate::web::markup::{Section, bars, bytes, bytes_or_dash, heads, line, span, span_or_dash};
 
 /// Spans that can be chosen, in days.
 const SPANS: [u32; 3] = [7, 30, DAYS_MAX];
@@ -30,9 +30,23 @@ fn choice(query: &Query, routines: &[RoutineView], days: u32) -> Markup {
     let chosen = query.get("routine").unwrap_or_default();
     html! {
         form.filter method="get" action="/trends" data-live {
-            label { "Routine" select name="routine" { option value="" { "all" } @for routine in routines { option value=(routine.name) selected[routine.name.as_str() == chosen] { (routine.name) } } } }
-            label { "Node" input type="search" name="node" value=(query.get("node").unwrap_or_default()) maxlength="64" placeholder="its whole name" autocomplete="off"; }
-            label { "Days" select name="days" { @for span in SPANS { option value=(span) selected[span == days] { (span) } } } }
+            label {
+                "Routine"
+                select name="routine" {
+                    option value="" { "all" }
+                    @for routine in routines {
+                        option value=(routine.name) selected[routine.name.as_str() == chosen] { (routine.name) }
+                    }
+                }
+            }
+            label {
+                "Node"
+                input type="search" name="node" value=(query.get("node").unwrap_or_default()) maxlength="64" placeholder="its whole name" autocomplete="off";
+            }
+            label {
+                "Days"
+                select name="days" { @for span in SPANS { option value=(span) selected[span == days] { (span) } } }
+            }
             button type="submit" { "Show" }
         }
     }
@@ -40,7 +54,12 @@ fn choice(query: &Query, routines: &[RoutineView], days: u32) -> Markup {
 
 fn body(trends: &TrendsView) -> Markup {
     html! {
-        @if !trends.complete { div.banner { strong { "Not all of it" } "There is more history than is looked at for one page; the first days are missing. Choose a routine, a node or fewer days." } }
+        @if !trends.complete {
+            div.banner {
+                strong { "Not all of it" }
+                "There is more history than is looked at for one page; the first days are missing. Choose a routine, a node or fewer days."
+            }
+        }
         (summary(&trends.days))
         div.two {
             (chart("Backups a day", "good below, failed above in red, other in grey", bars("Backups a day by result", &counts(&trends.days), &most(&trends.days, |day| u64::from(day.good + day.failed + day.other), |count| format!("{count} runs")))))
@@ -125,7 +144,7 @@ fn most(days: &[TrendDay], value: impl Fn(&TrendDay) -> u64, text: impl Fn(u64) 
 fn table(days: &[TrendDay]) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th scope="col" { "Day" } th.num scope="col" { "Good" } th.num scope="col" { "Failed" } th.num scope="col" { "Other" } th.num scope="col" { "Duration" } th.num scope="col" { "Size" } th.num scope="col" { "Added" } th.num scope="col" { "Speed" } } }
+            (heads(&["Day", "#Good", "#Failed", "#Other", "#Duration", "#Size", "#Added", "#Speed"]))
             tbody { @for day in days.iter().rev() {
                 tr { th scope="row" { (day.date) } td.num { (day.good) } td.num { (day.failed) } td.num { (day.other) } td.num { (span_or_dash(day.duration_ms)) }
                     td.num { (bytes_or_dash(day.bytes)) } td.num { (bytes_or_dash(day.added_bytes)) } td.num { (bytes_or_dash(day.rate_bytes)) @if day.rate_bytes.is_some() { "/s" } } }

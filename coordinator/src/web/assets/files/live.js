@@ -79,6 +79,7 @@
     const stuck = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     const template = document.createElement('template');
     template.innerHTML = html;
+    log.hidden = false;
     log.append(template.content);
     while (log.childElementCount > LINES_MAX) log.firstElementChild.remove();
     if (stuck) log.scrollTop = log.scrollHeight;
