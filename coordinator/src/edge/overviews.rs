@@ -1,5 +1,7 @@
 //! Answers that are computed over many records: the board, the queue and trends. Each look is bounded, and says where it ended.
 
+use std::collections::BTreeSet;
+
 use landfall_proto::control::Reply;
 use landfall_proto::id::{NodeId, RoutineName, RunId};
 use landfall_proto::overview::{BoardFilter, DAYS_MAX, QueueFilter};
@@ -43,14 +45,24 @@ impl Reads<'_> {
         }
         let mut runs = RowRuns::new();
         let mut left = DAYS_SCAN_MAX;
+        let mut looked_at = BTreeSet::new();
         for (node, routines) in board.nodes() {
-            self.days_of(node, routines, &mut left, &mut runs)?;
+            if self.days_of(node, routines, &mut left, &mut runs)? {
+                looked_at.insert(node);
+            }
+        }
+        for row in board.keys() {
+            if looked_at.contains(&row.0) {
+                runs.entry(row).or_default();
+            } else {
+                runs.remove(&row);
+            }
         }
         Ok(Reply::Board(board.view(Some(&runs))))
     }
 
-    /// Ended backups of one node. Of a day with very many runs only the latest are looked at.
-    fn days_of(&self, node: &NodeId, routines: u32, left: &mut usize, into: &mut RowRuns) -> Result<(), LedgerError> {
+    /// Ended backups of one node; false where there was no room to look at all of them. Of a day with very many runs only the latest are looked at.
+    fn days_of(&self, node: &NodeId, routines: u32, left: &mut usize, into: &mut RowRuns) -> Result<bool, LedgerError> {
         // Each routine may have checks beside its backups.
         let a_day = RUNS_A_DAY_MAX.saturating_mul(routines).saturating_mul(2);
         let mut day = (i64::MAX, 0_u32);
@@ -71,8 +83,7 @@ impl Reads<'_> {
                 into.entry((node.clone(), run.routine.clone())).or_default().push(ended);
             }
             Ok(Then::Next)
-        })?;
-        Ok(())
+        })
     }
 
     pub(super) fn queue(&self, filter: &QueueFilter) -> Result<Reply, LedgerError> {

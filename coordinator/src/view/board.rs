@@ -83,7 +83,12 @@ impl<'a> Board<'a> {
         nodes
     }
 
-    /// `runs` are absent where the days are not wanted.
+    /// The rows of the page.
+    pub fn keys(&self) -> impl Iterator<Item = (NodeId, RoutineName)> + '_ {
+        self.rows.iter().map(|row| (row.node.id.clone(), row.routine.clone()))
+    }
+
+    /// `runs` are absent where the days are not wanted; a row that is not among them has not been looked at.
     pub fn view(self, runs: Option<&RowRuns>) -> BoardView {
         let mut schedules: BTreeMap<&RoutineName, Schedule> = BTreeMap::new();
         let mut rows = Vec::with_capacity(self.rows.len());
@@ -102,7 +107,7 @@ fn row(scene: Scene<'_>, entry: &Entry<'_>, schedule: &Schedule, runs: Option<&R
     let Entry { node, routine, state, grade, .. } = entry;
     let (backup, checked) = (&state.backup, state.history(TaskKind::Check));
     let days = Days::until(scene.now, &schedule.zone, DAYS_MAX);
-    let ended = runs.map(|runs| runs.get(&(node.id.clone(), (*routine).clone())).map_or(&[][..], Vec::as_slice));
+    let ended = runs.and_then(|runs| runs.get(&(node.id.clone(), (*routine).clone())));
     BoardRow {
         node: node.id.clone(),
         routine: (*routine).clone(),
@@ -207,15 +212,16 @@ mod tests {
     #[test]
     fn the_days_are_those_of_the_row() {
         let stage = Stage::new().with_a_verdict();
-        let runs = RowRuns::from([(
-            (node("a"), "nightly".parse().unwrap()),
-            vec![Ended { queued_at: at(10), outcome: Outcome::Ok, good: true }],
-        )]);
+        let nightly = || "nightly".parse().unwrap();
+        let ended = vec![Ended { queued_at: at(10), outcome: Outcome::Ok, good: true }];
+        let runs = RowRuns::from([((node("a"), nightly()), ended), ((node("b"), nightly()), Vec::new())]);
         let filter = BoardFilter { days: true, ..BoardFilter::default() };
         let board = board(&stage, at(70), &filter, Some(&runs));
         let last = |row: &BoardRow| row.days.last().map(|day| day.mark);
         assert_eq!((last(&board.rows[0]), last(&board.rows[1])), (Some(DayMark::Nothing), Some(DayMark::Good)));
         assert_eq!(board.rows[1].days.len(), 90);
+        let unseen = self::board(&stage, at(70), &filter, Some(&RowRuns::new()));
+        assert!(unseen.rows.iter().all(|row| row.days.is_empty()), "what was not looked at is not told as nothing");
     }
 
     proptest! {

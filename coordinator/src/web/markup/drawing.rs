@@ -33,8 +33,8 @@ pub(in crate::web) fn strip_unchanged(id: &str) -> Markup {
 const fn look(mark: DayMark) -> (Option<&'static str>, u32) {
     match mark {
         DayMark::Nothing => (None, 3),
-        DayMark::Good => (Some("g"), 11),
-        DayMark::Mended => (Some("w"), 11),
+        DayMark::Good => (Some("g"), 10),
+        DayMark::Mended => (Some("w"), 13),
         DayMark::Failed => (Some("f"), 16),
         DayMark::Unknown => (Some("u"), 8),
         DayMark::Skipped => (None, 7),

@@ -1,5 +1,7 @@
 //! The overview: "is everything backed up?", one row for each node and routine, the worst first.
 
+use std::collections::BTreeSet;
+
 use landfall_proto::control::{Paging, Problem, Request};
 use landfall_proto::overview::{BoardCounts, BoardFilter, BoardRow, BoardView, Grade};
 use landfall_proto::time::{Duration, Timestamp, after, between};
@@ -18,6 +20,15 @@ const DAYS_FRESH: Duration = Duration::from_secs(300);
 
 /// Rounds below the board.
 const ROUNDS: u32 = 8;
+
+/// What the squares of a strip mean: class, height, word.
+const SQUARES: [(&str, u32, &str); 5] = [
+    ("g", 10, "good"),
+    ("w", 13, "with warnings or after a failure"),
+    ("f", 16, "failed"),
+    ("u", 8, "unknown"),
+    ("", 3, "none"),
+];
 
 pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     let Glance { site, query, now, memory } = glance;
@@ -58,9 +69,11 @@ impl Memory {
 
 /// The rows, each with its days, or with a mark for those that the browser has already.
 fn rows(board: &BoardView, now: Timestamp, memory: &mut Memory) -> Vec<Markup> {
-    if board.rows.iter().any(|row| !row.days.is_empty()) {
-        let known = board.rows.iter().map(|row| (row.node.clone(), row.routine.clone()));
-        memory.strips = Some((now, known.collect()));
+    let shown: BTreeSet<_> = board.rows.iter().map(|row| (row.node.clone(), row.routine.clone())).collect();
+    match &mut memory.strips {
+        // A row that has left the page took its strip along.
+        Some((_, known)) if board.rows.iter().all(|row| row.days.is_empty()) => known.retain(|row| shown.contains(row)),
+        strips => *strips = Some((now, shown)),
     }
     board.rows.iter().map(|row| board_row(row, now)).collect()
 }
@@ -151,7 +164,7 @@ fn search(query: &Query) -> Markup {
             }
             button type="submit" { "Search" }
             span.legend {
-                @for (class, height, name) in [("g", 11, "good"), ("w", 11, "with warnings or after a failure"), ("f", 16, "failed"), ("u", 8, "unknown"), ("", 3, "none")] {
+                @for (class, height, name) in SQUARES {
                     span {
                         svg.strip width="5" height="16" viewBox="0 0 5 16" aria-hidden="true" {
                             rect class=(class) x="0" y=(16 - height) width="4" height=(height) {}

@@ -1,7 +1,5 @@
 //! `/runs/{id}/incident.md`: the record of what happened to a run, to be kept and passed on.
 
-use std::fmt::Write as _;
-
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -47,7 +45,9 @@ async fn gather(site: &Site, id: RunId) -> Result<String, Problem> {
     let later = told!(site, Request::Runs { filter, paging: paging.clone() }, Runs)?;
     let alerts = told!(site, Request::Alerts { all: true, paging }, Alerts)?;
     let concerns = |alert: &&AlertView| {
-        alert.alert.routine.as_ref() == Some(&detail.run.routine) && alert.alert.nodes.contains(&detail.run.node)
+        alert.alert.routine.as_ref() == Some(&detail.run.routine)
+            && alert.alert.nodes.contains(&detail.run.node)
+            && alert.resolved_at.is_none_or(|at| at >= detail.run.queued_at)
     };
     let alerts: Vec<&AlertView> = alerts.rows.iter().filter(concerns).collect();
     Ok(record(&detail, repair(&detail.run, &later.rows), &alerts, clock::now()))
@@ -64,78 +64,80 @@ fn repair<'a>(of: &RunView, runs: &'a [RunView]) -> Option<&'a RunView> {
 /// The whole record as Markdown. Text of tools and people cannot begin a heading or leave its block.
 pub(super) fn record(detail: &RunDetail, repair: Option<&RunView>, alerts: &[&AlertView], now: Timestamp) -> String {
     let run = &detail.run;
-    let mut text = String::new();
-    let mut say = |line: String| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{line}");
-    };
-    say(format!("# Incident: {} of {} on {}, {}\n", run.task, run.routine, run.node, run.state.as_str()));
-    say(format!("- Run: `{}`, round `{}`", run.id, run.round));
-    say(format!(
-        "- State: {}{}",
-        run.state.as_str(),
-        run.reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
-    ));
-    say(format!("- Started: {}", run.started_at.map_or_else(|| "never".to_owned(), instant)));
-    say(format!("- Ended: {}", run.finished_at.map_or_else(|| "not yet".to_owned(), instant)));
-    say(format!("- Duration: {}", run.duration_ms.map_or_else(|| "unknown".to_owned(), span)));
-    if let Some(count) = run.bytes {
-        say(format!("- Size: {}", bytes(count)));
-    }
-    if let Some(report) = &detail.report {
-        say(format!("- Message: {}", plain(&report.message)));
-        if let Some(exit) = report.exit {
-            say(format!("- Exit: {}", run::ended(exit)));
-        }
-    }
-    if !detail.cause.is_empty() {
-        say(format!("- Cause: {}", detail.cause));
-    }
-    if !detail.fix.is_empty() {
-        say(format!("- Suggested fix: {}", detail.fix));
-    }
-    say("\n## Timeline\n".to_owned());
+    let mut lines =
+        vec![format!("# Incident: {} of {} on {}, {}\n", run.task, run.routine, run.node, run.state.as_str())];
+    lines.extend(facts(detail));
+    lines.push("\n## Timeline\n".to_owned());
     let mut steps: Vec<(Timestamp, String)> =
         detail.timeline.iter().map(|entry| (entry.at, plain(&entry.what))).collect();
-    for alert in alerts {
-        steps
-            .push((alert.raised_at, format!("alert raised ({}): {}", alert.alert.severity, plain(&alert.alert.title))));
-        steps.extend(alert.resolved_at.map(|at| (at, format!("alert resolved: {}", plain(&alert.alert.title)))));
-        for sent in &alert.deliveries {
-            let how = sent
-                .error
-                .as_ref()
-                .map_or_else(|| "told".to_owned(), |error| format!("could not tell ({})", plain(error)));
-            steps.push((sent.at, format!("{how} {}", plain(&sent.sink))));
-        }
-    }
+    steps.extend(alerts.iter().flat_map(|alert| told_by(alert)));
     if let Some(repair) = repair {
-        let proof = repair.snapshot.as_ref().map(|name| format!(", snapshot `{}`", plain(name))).unwrap_or_default();
-        steps.push((
-            repair.finished_at.unwrap_or(repair.queued_at),
-            format!("repaired: run `{}` ended {}{proof}", repair.id, repair.state.as_str()),
-        ));
+        let proof = repair.snapshot.as_ref().map(|name| format!(", snapshot {}", plain(name))).unwrap_or_default();
+        let what = format!("repaired: run `{}` ended {}{proof}", repair.id, repair.state.as_str());
+        steps.push((ended_at(repair), what));
     }
     steps.sort();
-    for (at, what) in steps {
-        say(format!("- {} — {what}", instant(at)));
-    }
-    say("\n## Repair\n".to_owned());
-    say(match repair {
-        Some(repair) => {
-            format!("Verified by run `{}` at {}.", repair.id, instant(repair.finished_at.unwrap_or(repair.queued_at)))
-        }
+    lines.extend(steps.into_iter().map(|(at, what)| format!("- {} — {what}", instant(at))));
+    lines.push("\n## Repair\n".to_owned());
+    lines.push(match repair {
+        Some(repair) => format!("Verified by run `{}` at {}.", repair.id, instant(ended_at(repair))),
         None => "Not yet: no later run of this routine on this node has been proven good.".to_owned(),
     });
     let tail = detail.report.as_ref().map_or("", |report| &report.tail);
     if !tail.is_empty() {
-        say("\n## Output\n".to_owned());
-        for line in tail.lines() {
-            say(format!("    {}", line.replace('\r', "")));
+        lines.push("\n## Output\n".to_owned());
+        lines.extend(tail.lines().map(|line| format!("    {}", line.replace('\r', ""))));
+    }
+    lines.push(format!("\nWritten by Landfall at {}.\n", instant(now)));
+    lines.join("\n")
+}
+
+fn ended_at(run: &RunView) -> Timestamp {
+    run.finished_at.unwrap_or(run.queued_at)
+}
+
+fn facts(detail: &RunDetail) -> Vec<String> {
+    let run = &detail.run;
+    let reason = run.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let mut facts = vec![
+        format!("- Run: `{}`, round `{}`", run.id, run.round),
+        format!("- State: {}{reason}", run.state.as_str()),
+        format!("- Started: {}", run.started_at.map_or_else(|| "never".to_owned(), instant)),
+        format!("- Ended: {}", run.finished_at.map_or_else(|| "not yet".to_owned(), instant)),
+        format!("- Duration: {}", run.duration_ms.map_or_else(|| "unknown".to_owned(), span)),
+    ];
+    facts.extend(run.bytes.map(|count| format!("- Size: {}", bytes(count))));
+    if let Some(report) = &detail.report {
+        facts.push(format!("- Message: {}", plain(&report.message)));
+        facts.extend(report.exit.map(|exit| format!("- Exit: {}", run::ended(exit))));
+    }
+    for (name, words) in [("Cause", &detail.cause), ("Suggested fix", &detail.fix)] {
+        if !words.is_empty() {
+            facts.push(format!("- {name}: {}", one_line(words)));
         }
     }
-    say(format!("\nWritten by Landfall at {}.", instant(now)));
-    text
+    facts
+}
+
+/// What became of one alert, and who was told.
+fn told_by(view: &AlertView) -> Vec<(Timestamp, String)> {
+    let title = plain(&view.alert.title);
+    let mut steps = vec![(view.raised_at, format!("alert raised ({}): {title}", view.alert.severity))];
+    steps.extend(view.resolved_at.map(|at| (at, format!("alert resolved: {title}"))));
+    for sent in &view.deliveries {
+        let sink = plain(&sent.sink);
+        let how = match &sent.error {
+            None => format!("told {sink}"),
+            Some(error) => format!("could not tell {sink} ({})", plain(error)),
+        };
+        steps.push((sent.at, how));
+    }
+    steps
+}
+
+/// Our own words, which may be marked up, on one line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// One line, without anything that Markdown or HTML would act on.

@@ -30,7 +30,10 @@ pub(super) async fn show(glance: Glance<'_>, id: RunId) -> Result<Shown, Problem
             &html! { @if is_alive { section.card.flush { h2 { "At this moment" } (queue::work(run, now)) } } },
         )
         .live("run-error", &error(&detail))
-        .live("run-facts", &html! { div.two { (facts(&detail, now)) (timeline(&detail)) } });
+        .live(
+            "run-facts",
+            &html! { div.two { (facts(&detail, now)) div.stack { (timeline(&detail)) (options(&detail)) } } },
+        );
     // The stream follows the log by itself: only the first page asks for its end.
     if memory.has_page {
         return Ok(shown);
@@ -42,7 +45,7 @@ pub(super) async fn show(glance: Glance<'_>, id: RunId) -> Result<Shown, Problem
 /// All that is known of the run but its log, in one piece.
 #[cfg(test)]
 pub(super) fn body(detail: &RunDetail, now: Timestamp) -> Markup {
-    html! { (head(&detail.run, now)) (error(detail)) (facts(detail, now)) (timeline(detail)) (output(detail)) }
+    html! { (head(&detail.run, now)) (error(detail)) (facts(detail, now)) (timeline(detail)) (options(detail)) (output(detail)) }
 }
 
 const fn is_alive(state: RunState) -> bool {
@@ -202,6 +205,19 @@ fn unread(report: &RunReport) -> Markup {
         @if report.unread.count > 0 {
             details { summary { (report.unread.count) " sources could not be read" }
                 ul { @for name in &report.unread.names { li.mono { (name) } } } }
+        }
+    }
+}
+
+/// What the plan says; secrets are not masked here, because they never leave their node.
+fn options(detail: &RunDetail) -> Markup {
+    html! {
+        @if !detail.options.is_empty() {
+            section.card {
+                h2 { "Options" }
+                dl.facts { @for (name, value) in &detail.options { dt { (name) } dd { (value) } } }
+                p.sub { "Secrets stay on the node and are never sent." }
+            }
         }
     }
 }

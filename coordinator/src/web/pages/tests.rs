@@ -115,6 +115,7 @@ fn detail(said: &str, state: RunState) -> RunDetail {
             message: said.clone(),
             routine: None,
         }],
+        options: BTreeMap::from([(said.clone(), said.clone())]),
         timeline: vec![TimelineEntry { at: now(), what: said }],
     }
 }
