@@ -20,7 +20,7 @@ pub(super) fn turn(query: &Query, path: &str, found: u32, rows: u32) -> Markup {
     let before = from.checked_sub(rows).filter(|before| *before > 0).map(|before| before.to_string());
     html! {
         nav.pages aria-label="Rows" {
-            span { (from + 1) "–" (until) " of " (found) }
+            span { (from.saturating_add(1)) "–" (until) " of " (found) }
             @if from > 0 { a href=(query.with(path, "from", before.as_deref())) rel="prev" { "← Before" } }
             @if until < found { a href=(query.with(path, "from", Some(&until.to_string()))) rel="next" { "Next →" } }
         }
