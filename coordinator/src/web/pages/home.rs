@@ -218,7 +218,7 @@ fn board_row(row: &BoardRow, now: Timestamp) -> Markup {
                 }
             }
             td data-name="State" { (tag(markup::of_grade(row.grade), row.grade.as_str())) (last_result(row)) }
-            td data-name="Last good" { (last_good(row, now)) }
+            td.tight data-name="Last good" { (last_good(row, now)) }
             td.num data-name="Failed since" {
                 @if row.failures_since_good > 0 { b.t-bad { (row.failures_since_good) } } @else { span.t-dim { "0" } }
             }

@@ -31,8 +31,8 @@ const STREAMS_MAX: usize = 256;
 /// No page is rendered more often.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Ages grow without any news.
-const AT_LATEST: Duration = Duration::from_secs(20);
+/// Ages grow without any news, and so does blindness.
+const AT_LATEST: Duration = Duration::from_secs(10);
 
 /// How often a log that grows is asked for.
 const LOG_EVERY: Duration = Duration::from_secs(1);
