@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
+use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, TrendsView};
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
     AlertView, LimitView, LogView, NodeView, Page, RoundDetail, RoundView, RoutineView, RunDetail, RunView, StatusView,
@@ -64,6 +65,23 @@ pub enum Request {
         key: String,
     },
     Limits,
+    /// Everything that is to be protected, the worst first.
+    Board {
+        filter: BoardFilter,
+    },
+    /// What waits, what runs, and what ended lately.
+    Queue {
+        filter: QueueFilter,
+    },
+    /// Figures over days, of backups.
+    Trends {
+        #[serde(default)]
+        routine: Option<RoutineName>,
+        #[serde(default)]
+        node: Option<NodeId>,
+        /// [`crate::overview::DAYS_MAX`] at most.
+        days: u32,
+    },
     Logs {
         run: RunId,
         offset: u64,
@@ -124,7 +142,10 @@ impl Request {
             | Self::Routine { .. }
             | Self::Alerts { .. }
             | Self::Alert { .. }
-            | Self::Limits => true,
+            | Self::Limits
+            | Self::Board { .. }
+            | Self::Queue { .. }
+            | Self::Trends { .. } => true,
             Self::Logs { .. }
             | Self::Start { .. }
             | Self::Cancel { .. }
@@ -151,6 +172,9 @@ impl Request {
             Self::Alerts { .. } => "alerts",
             Self::Alert { .. } => "alert",
             Self::Limits => "limits",
+            Self::Board { .. } => "board",
+            Self::Queue { .. } => "queue",
+            Self::Trends { .. } => "trends",
             Self::Logs { .. } => "logs",
             Self::Start { .. } => "start",
             Self::Cancel { .. } => "cancel",
@@ -210,6 +234,9 @@ pub enum Reply {
     Alerts(Page<AlertView>),
     Alert(AlertView),
     Limits(Vec<LimitView>),
+    Board(BoardView),
+    Queue(QueueView),
+    Trends(TrendsView),
     Logs(LogView),
     Snapshot(SnapshotPiece),
     /// The round that an act opened.

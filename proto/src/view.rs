@@ -198,6 +198,9 @@ pub struct RunDetail {
     pub fix: String,
     pub findings: Vec<FindingView>,
     pub timeline: Vec<TimelineEntry>,
+    /// What its plan says of it, by name, as far as it leaves the node: secrets never do.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// One step in the life of a run.

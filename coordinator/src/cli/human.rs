@@ -9,7 +9,7 @@ use landfall_proto::view::RunState;
 use super::screen::Tone;
 
 /// `1.5 GiB`
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut unit = 0;
     let mut whole = count;
@@ -39,7 +39,7 @@ pub(super) fn dash() -> String {
 }
 
 /// `850ms`, `12.3s`, `4m 05s`, `3h 12m`, `5d 3h`
-pub(super) fn span(ms: u64) -> String {
+pub(crate) fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0 => format!("{ms}ms"),
@@ -68,18 +68,18 @@ pub(super) fn ago_or_dash(at: Option<Timestamp>, now: Timestamp) -> String {
 }
 
 /// The first letters of an id, which is enough for a person.
-pub(super) fn short(id: impl ToString) -> String {
+pub(crate) fn short(id: impl ToString) -> String {
     id.to_string().chars().take(8).collect()
 }
 
 /// The first letters of a round's id. One that an operator opened begins with its instant, so that fewer letters would name
 /// every round of the same minute.
-pub(super) fn short_round(id: RoundId) -> String {
+pub(crate) fn short_round(id: RoundId) -> String {
     id.to_string().chars().take(13).collect()
 }
 
 /// UTC to the second.
-pub(super) fn instant(at: Timestamp) -> String {
+pub(crate) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 

@@ -12,7 +12,7 @@ mod context;
 mod doctor;
 mod failure;
 mod follow;
-mod human;
+pub(crate) mod human;
 mod limits;
 mod logs;
 mod nodes;

@@ -87,6 +87,9 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Alerts { .. }
         | Request::Alert { .. }
         | Request::Limits
+        | Request::Board { .. }
+        | Request::Queue { .. }
+        | Request::Trends { .. }
         | Request::Logs { .. }
         | Request::TestSink { .. }
         | Request::Snapshot { .. } => {

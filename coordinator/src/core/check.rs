@@ -147,11 +147,13 @@ fn stale(node: &Node, name: &RoutineName, routine: &NodeRoutine, policy: &Policy
     Some(finding(FindingKind::Stale, Severity::Critical, message, Some(name), cause))
 }
 
-fn rpo(name: &RoutineName, routine: &NodeRoutine, policy: &Policy) -> Option<Duration> {
+/// How old the last good backup may be: the policy's word, else the plan's.
+pub fn rpo(name: &RoutineName, routine: &NodeRoutine, policy: &Policy) -> Option<Duration> {
     policy.routine(name).and_then(|policy| policy.rpo).or(routine.plan.rpo)
 }
 
-fn last_good_at(routine: &NodeRoutine) -> Timestamp {
+/// What the age of a backup is counted from: the last good one, else when the plan was first announced.
+pub fn last_good_at(routine: &NodeRoutine) -> Timestamp {
     routine.backup.last_good.as_ref().map_or(routine.first_announced_at, |good| good.at)
 }
 

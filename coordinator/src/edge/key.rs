@@ -160,6 +160,20 @@ impl Index {
         }
     }
 
+    /// The instant by which its list is ordered; `None` where it is ordered otherwise.
+    pub const fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::RoundByTime(at, _)
+            | Self::RoundByRoutine(_, at, _)
+            | Self::RunByTime(at, _)
+            | Self::RunByNode(_, at, _)
+            | Self::RunByRoutine(_, at, _)
+            | Self::AlertByTime(at, _)
+            | Self::OpenAlert(at, _) => Some(*at),
+            Self::HeldRound(_) | Self::HeldRun(..) | Self::HeldAlert(_) | Self::RunByRound(..) => None,
+        }
+    }
+
     /// The record this entry points at.
     pub const fn target(&self) -> Uuid {
         match self {

@@ -11,6 +11,7 @@ mod intake;
 pub mod key;
 pub mod ledger;
 mod look;
+mod overviews;
 pub mod pass;
 mod probe;
 mod publish;

@@ -73,6 +73,9 @@ pub(super) fn read(
             None => missing("alert", key, "landfall alerts --all"),
         },
         Request::Limits => Reply::Limits(permits::limits(scene.mesh, scene.policy)),
+        Request::Board { filter } => reads.board(filter)?,
+        Request::Queue { filter } => reads.queue(filter)?,
+        Request::Trends { routine, node, days } => reads.trends(routine.as_ref(), node.as_ref(), *days)?,
         Request::Logs { .. }
         | Request::Start { .. }
         | Request::Cancel { .. }
@@ -84,9 +87,9 @@ pub(super) fn read(
     })
 }
 
-struct Reads<'a> {
-    scene: Scene<'a>,
-    ledger: &'a dyn Ledger,
+pub(super) struct Reads<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) ledger: &'a dyn Ledger,
 }
 
 impl Reads<'_> {
@@ -98,7 +101,7 @@ impl Reads<'_> {
         }
     }
 
-    fn run(&self, id: RunId) -> Result<Option<Cow<'_, Run>>, LedgerError> {
+    pub(super) fn run(&self, id: RunId) -> Result<Option<Cow<'_, Run>>, LedgerError> {
         match self.scene.mesh.runs().get(&id) {
             Some(run) => Ok(Some(Cow::Borrowed(run))),
             None => Ok(self.ledger.run(id)?.map(Cow::Owned)),

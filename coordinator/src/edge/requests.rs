@@ -119,7 +119,10 @@ impl Shell {
             | Request::Routine { .. }
             | Request::Alerts { .. }
             | Request::Alert { .. }
-            | Request::Limits => {
+            | Request::Limits
+            | Request::Board { .. }
+            | Request::Queue { .. }
+            | Request::Trends { .. } => {
                 if self.desk.reads.len() >= READS_MAX {
                     self.reply(asker, busy());
                 } else {

@@ -1,14 +1,18 @@
 //! What people and programs are shown, made from the state at one instant; nothing here changes anything.
 
 mod alert;
+mod board;
+mod day;
 mod node;
 mod page;
+mod queue;
 mod round;
 mod routine;
 mod run;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trends;
 
 use std::collections::BTreeMap;
 
@@ -23,12 +27,16 @@ use crate::core::node::Node;
 use crate::core::policy::Policy;
 
 pub use alert::alert;
+pub use board::{Board, RowRuns};
+pub use day::{Days, Ended, RUNS_A_DAY_MAX};
 pub use node::node;
 pub use page::{PAGE_BYTES_MAX, Pager, rows_wanted};
+pub use queue::QueueScan;
 pub use round::{detail as round_detail, round};
 pub use routine::routine;
 pub use run::{detail as run_detail, matches as run_matches, run};
 pub use status::{Surroundings, status};
+pub use trends::TrendScan;
 
 /// The state at one instant.
 #[derive(Clone, Copy)]

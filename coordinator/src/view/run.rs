@@ -1,7 +1,10 @@
 //! One run as people see it: its state, its figures, and its life in sentences.
 
+use std::collections::BTreeMap;
+
 use landfall_proto::alert::Severity;
 use landfall_proto::control::RunFilter;
+use landfall_proto::plan::RepositoryLock;
 use landfall_proto::report::{Reason, RunReport, TaskKind, Trigger};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::verdict::Witness;
@@ -69,8 +72,39 @@ pub fn detail(scene: Scene<'_>, of: &Run, round: Option<&Round>, tail: Option<Ru
         fix: reason.map(Reason::fix).unwrap_or_default().to_owned(),
         findings: findings.collect(),
         timeline: timeline(of, round),
+        options: options(scene, of),
         report,
     }
+}
+
+/// What the node's plan says, and whether the node has another plan by this time.
+fn options(scene: Scene<'_>, run: &Run) -> BTreeMap<String, String> {
+    let node = scene.mesh.nodes().get(&run.node);
+    let Some(plan) = node.and_then(|node| node.routines.get(&run.routine)).map(|state| &state.plan) else {
+        return BTreeMap::new();
+    };
+    let lock = match plan.lock {
+        RepositoryLock::Shared => "shared",
+        RepositoryLock::Exclusive => "exclusive",
+    };
+    let is_same = plan.hash == run.plan_hash;
+    let mut options: BTreeMap<String, String> = [
+        ("driver", plan.driver.clone()),
+        ("target", plan.target.to_string()),
+        ("repository lock", lock.to_owned()),
+        ("start within", plan.start_within.to_string()),
+        ("finish within", plan.finish_within.to_string()),
+        ("stalled after", plan.stall_after.to_string()),
+        ("priority", plan.priority.to_string()),
+        (
+            "plan",
+            if is_same { plan.hash.clone() } else { format!("{}; its node has {} by now", run.plan_hash, plan.hash) },
+        ),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    options.extend(plan.storage.clone().map(|storage| ("storage".to_owned(), storage)));
+    options
 }
 
 /// Whether every given condition holds.

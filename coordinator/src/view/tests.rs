@@ -33,28 +33,28 @@ use crate::core::step::{Input, Logged, step};
 const ROUND: RoundId = RoundId(Uuid::from_u128(0x10));
 const EPOCH: Epoch = Epoch { era: 0, term: 1 };
 
-fn at(second: u64) -> Timestamp {
+pub(super) fn at(second: u64) -> Timestamp {
     after("2026-11-20T02:00:00Z".parse().unwrap(), Duration::from_secs(second))
 }
 
-fn node(name: &str) -> NodeId {
+pub(super) fn node(name: &str) -> NodeId {
     name.parse().unwrap()
 }
 
-fn run_of(name: &str) -> RunId {
+pub(super) fn run_of(name: &str) -> RunId {
     RunId::of(ROUND, &node(name), TaskKind::Backup)
 }
 
 /// A mesh of two nodes: one landed and was seen by the other, which failed.
-struct Stage {
-    mesh: Mesh,
-    policy: Policy,
+pub(super) struct Stage {
+    pub(super) mesh: Mesh,
+    pub(super) policy: Policy,
     position: u64,
     seqs: BTreeMap<String, u64>,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mesh = Mesh::new("home".parse().unwrap(), "one".parse().unwrap(), Incarnation(Uuid::from_u128(1)));
         let mut stage = Self { mesh, policy: Policy::default(), position: 0, seqs: BTreeMap::new() };
         stage.decide(0, LeaderClaimed { epoch: EPOCH, holder: "one".parse().unwrap(), log: None });
@@ -96,7 +96,7 @@ impl Stage {
         self
     }
 
-    fn with_a_verdict(self) -> Self {
+    pub(super) fn with_a_verdict(self) -> Self {
         let mut stage = self.with_a_round();
         stage.say(60, "a", RunFinished { about: about("a"), report: report("a", true) });
         stage.say(61, "b", RunFinished { about: about("b"), report: report("b", false) });

@@ -2,9 +2,12 @@
 
 pub(crate) mod access;
 mod api;
+mod assets;
 mod door;
 mod events;
 mod health;
+mod markup;
+mod pages;
 mod problem;
 mod server;
 mod tls;

@@ -28,6 +28,7 @@ use super::api;
 use super::door::Door;
 use super::events::{Hub, Listening};
 use super::health;
+use super::pages;
 use super::problem::Details;
 use super::tls::{self, Secured, TlsError};
 use crate::config::{Config, PublicUrl, WebConfig, WebTls};
@@ -235,6 +236,7 @@ fn routes(site: Site) -> Router {
         .merge(health::routes())
         .merge(access::routes())
         .merge(api::routes())
+        .merge(pages::routes(&site))
         .fallback(|uri: Uri| async move { Details::not_found(uri.path()) })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -12,6 +12,7 @@ use landfall_proto::fact::agent::*;
 use landfall_proto::fact::coordinator::*;
 use landfall_proto::id::{CommandId, Holder, Incarnation, NodeId, RepositoryId, RoundId, RoutineName, RunId};
 use landfall_proto::live::{Beacon, Beat, Digest, LiveRun, Output, Presence, Sync};
+use landfall_proto::overview::{BoardFilter, QueueCard, QueueFilter};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::*;
 use landfall_proto::time::{Duration, Timestamp};
@@ -357,6 +358,17 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Alerts { all: true, paging },
         Request::Alert { key: "failed/nightly/a".to_owned() },
         Request::Limits,
+        Request::Board {
+            filter: BoardFilter { search: Some("web".to_owned()), days: true, offset: 50, rows: Some(50) },
+        },
+        Request::Queue {
+            filter: QueueFilter {
+                task: Some(TaskKind::Backup),
+                node: Some("web".to_owned()),
+                card: Some(QueueCard::Failed),
+            },
+        },
+        Request::Trends { routine: Some(routine()), node: Some(node()), days: 30 },
         Request::Logs { run: run(), offset: 0 },
         Request::Start {
             routine: routine(),

@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a reply of any other kind ends the story")]
 
 mod agent;
+mod browser;
 mod divergence;
 mod failover;
 mod http;

@@ -2,11 +2,12 @@
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use super::error::AccessError;
 use super::guard::Actor;
 use super::store::Invite;
+use crate::web::markup::{self, Section};
 
 pub(super) fn login(csrf: &str, next: &str, why: Option<&str>) -> Markup {
     let body = html! {
@@ -80,15 +81,5 @@ fn complaint(why: Option<&str>) -> Markup {
 }
 
 fn page(title: &str, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " · Landfall" }
-            }
-            body { main { h1 { (title) } (body) } }
-        }
-    }
+    markup::page(title, Section::Elsewhere, &html! { section.card.alone { h1 { (title) } (body) } })
 }

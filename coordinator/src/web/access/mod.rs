@@ -21,7 +21,7 @@ use axum_extra::extract::cookie::Key;
 use landfall_proto::time::{Duration, Timestamp, after};
 
 pub use error::AccessError;
-pub(in crate::web) use guard::{Actor, guard, too_large};
+pub(in crate::web) use guard::{Actor, FormToken, guard, too_large};
 pub(crate) use role::Role;
 pub use role::UserName;
 

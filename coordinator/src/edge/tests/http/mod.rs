@@ -24,19 +24,19 @@ use crate::web::{self, Door, Home, Pages};
 const PASSWORD: &str = "correct horse battery";
 
 /// The pages of one coordinator, and a client that follows no redirects.
-struct Served {
+pub(super) struct Served {
     pages: Pages,
     folder: TempDir,
     client: Client,
 }
 
-fn plain() -> WebConfig {
+pub(super) fn plain() -> WebConfig {
     WebConfig { listen: "127.0.0.1:0".parse().unwrap(), public_url: None, tls: WebTls::Plain }
 }
 
 impl Story {
     /// Serves the pages of the coordinator `name`, for ann the admin, oscar the operator and vera the viewer.
-    async fn serve(&self, name: &str, web: &WebConfig) -> Served {
+    pub(super) async fn serve(&self, name: &str, web: &WebConfig) -> Served {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(&folder.path().join("web"));
         let password = web_access::password::hash(PASSWORD).unwrap();
@@ -64,7 +64,7 @@ impl Story {
 }
 
 impl Served {
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.pages.url)
     }
 
@@ -101,7 +101,7 @@ impl Served {
     }
 
     /// Logs in as a browser does, and returns the cookie.
-    async fn log_in(&self, name: &str) -> String {
+    pub(super) async fn log_in(&self, name: &str) -> String {
         let (cookie, csrf) = self.form("/login", None).await;
         let fields = [("csrf", csrf.as_str()), ("name", name), ("password", PASSWORD), ("next", "/account")];
         let told = self.post("/login").header("cookie", cookie).form(&fields).send().await.unwrap();
@@ -110,7 +110,7 @@ impl Served {
     }
 
     /// The cookie of a page with a form, and the form's token.
-    async fn form(&self, path: &str, cookie: Option<&str>) -> (String, String) {
+    pub(super) async fn form(&self, path: &str, cookie: Option<&str>) -> (String, String) {
         let request = self.get(path);
         let request = cookie.iter().fold(request, |request, cookie| request.header("cookie", *cookie));
         let told = request.send().await.unwrap();

@@ -1,0 +1,177 @@
+//! Stories of a browser before a real coordinator: pages without a script, forms, and the stream behind a page.
+
+use reqwest::header::{COOKIE, HeaderMap};
+use reqwest::{Response, StatusCode, redirect};
+
+use super::http::{Served, plain};
+use super::*;
+
+/// Oscar the operator's browser.
+struct Browser {
+    client: reqwest::Client,
+    served: Served,
+    csrf: String,
+}
+
+impl Browser {
+    async fn open(story: &Story, name: &str) -> Self {
+        let served = story.serve(name, &plain()).await;
+        let cookie = served.log_in("oscar").await;
+        let (_, csrf) = served.form("/account", Some(&cookie)).await;
+        let headers = HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
+        let client = reqwest::Client::builder().redirect(redirect::Policy::none()).default_headers(headers);
+        Self { client: client.build().unwrap(), served, csrf }
+    }
+
+    fn url(&self, path: &str) -> String {
+        self.served.url(path)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(self.url(path)).send().await.unwrap()
+    }
+
+    async fn text(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, fields: &str) -> (StatusCode, String) {
+        let form = "application/x-www-form-urlencoded";
+        let body = format!("csrf={}&{fields}", self.csrf);
+        let request = self.client.post(self.url(path)).header("content-type", form).body(body);
+        let answer = request.send().await.unwrap();
+        let to = answer.headers().get("location").map_or_else(String::new, |to| to.to_str().unwrap().to_owned());
+        (answer.status(), to)
+    }
+
+    /// Reads a stream until it has said this; all that was said until then.
+    async fn heard(stream: &mut Response, wanted: &str) -> String {
+        let mut said = String::new();
+        let listen = async {
+            while !said.contains(wanted) {
+                let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+                said.push_str(&String::from_utf8_lossy(&chunk));
+            }
+        };
+        timeout(WITHIN, listen).await.unwrap_or_else(|_| panic!("never heard {wanted:?}"));
+        said
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_is_whole_without_a_script_and_allows_nothing_from_elsewhere() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let _a = Agent::start(&story.hub, "a", Script::Lands).await;
+    let _b = Agent::start(&story.hub, "b", Script::Fails).await;
+    story.nodes_online(2).await;
+    let round = story.start().await;
+    story.verdict(round).await;
+    let run = story.run_in(round, RunState::Failed).await;
+    let browser = Browser::open(&story, "one").await;
+    let (of_round, of_run) = (format!("/rounds/{round}"), format!("/runs/{run}"));
+    let says = [
+        ("/", "No: 1 of 2 is missing or too old"),
+        ("/queue", "Average duration"),
+        ("/rounds", "diverged"),
+        (of_round.as_str(), "is <b>bad</b>"),
+        (of_run.as_str(), "Suggested fix"),
+        ("/nodes", "online"),
+        ("/nodes/a", "Retire this node"),
+        ("/routines", "nightly"),
+        ("/routines/nightly", "Converges by"),
+        ("/alerts", "failed/nightly/b"),
+        ("/trends", "Growth of the destination"),
+        ("/report", "Compliance"),
+    ];
+    for (path, wanted) in says {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(wanted), "{path} lacks {wanted:?}");
+        for forbidden in [" style=", " onclick=", " onload=", "javascript:", "<style", "http://", "https://"] {
+            assert!(!page.contains(forbidden), "{path} has {forbidden}");
+        }
+        assert_eq!(page.matches("<script").count(), page.matches("<script src=\"/assets/").count(), "{path}");
+    }
+    for missing in ["/runs/018f0000-0000-7000-8000-000000000000", "/nodes/nobody", "/routines/none", "/rounds/x"] {
+        assert_eq!(browser.get(missing).await.status(), StatusCode::NOT_FOUND, "{missing}");
+    }
+    let record = browser.text(&format!("{of_run}/incident.md")).await;
+    assert!(record.starts_with("# Incident: backup of nightly on b, failed"), "{record}");
+    assert!(record.contains("Not yet: no later run"), "{record}");
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forms_act_once_and_lead_to_the_page_that_shows_it() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let _a = Agent::start(&story.hub, "a", Script::Hangs).await;
+    story.nodes_online(1).await;
+    let browser = Browser::open(&story, "one").await;
+    let page = browser.text("/routines/nightly").await;
+    let (_, rest) = page.split_once("name=\"request\" value=\"").unwrap();
+    let fields = format!("csrf=&request={}&task=backup&node=", &rest[..36]);
+    let first = browser.post("/routines/nightly/start", &fields).await;
+    assert_eq!(first.0, StatusCode::SEE_OTHER);
+    assert!(first.1.starts_with("/rounds/"), "{}", first.1);
+    assert_eq!(
+        browser.post("/routines/nightly/start", &fields).await.1,
+        first.1,
+        "a second click opens no second round"
+    );
+    let round: RoundId = first.1[8..44].parse().unwrap();
+    let run = story.run_in(round, RunState::Running).await;
+    let (status, to) = browser.post(&format!("/runs/{run}/cancel"), "csrf=").await;
+    assert_eq!((status, to), (StatusCode::SEE_OTHER, format!("/runs/{run}?told=cancelling")));
+    let page = browser.text(&format!("/runs/{run}?told=cancelling")).await;
+    assert!(page.contains("cancelling until its process is gone"), "{page}");
+    assert!(page.contains("page asked to cancel it"), "the log says who asked: {page}");
+    assert_eq!(browser.post("/limits", "csrf=&name=cluster&value=7").await.0, StatusCode::SEE_OTHER);
+    assert!(browser.text("/queue").await.contains("of 7 taken"));
+    let nonsense = browser.post("/limits", "csrf=&name=<b>&value=7").await;
+    assert_eq!(nonsense.0, StatusCode::NOT_FOUND);
+    assert_eq!(browser.get(&format!("/runs/{run}/cancel")).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_begins_with_every_part_and_then_sends_what_changes() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let _a = Agent::start(&story.hub, "a", Script::Lands).await;
+    story.nodes_online(1).await;
+    let browser = Browser::open(&story, "one").await;
+    let mut stream = browser.get("/events?page=%2F%3Fsearch%3DA").await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let first = Browser::heard(&mut stream, "\n\n").await;
+    for part in ["id=\"pulse\"", "id=\"answer\"", "id=\"board\"", "id=\"rounds\"", "event: parts", "id: "] {
+        assert!(first.contains(part), "{part} is missing in\n{first}");
+    }
+    assert!(first.contains("first one pending"), "{first}");
+    let round = story.start().await;
+    story.verdict(round).await;
+    let later = Browser::heard(&mut stream, "converged").await;
+    assert!(!later.contains("<title>"), "the browser has the strips already: {later}");
+    assert_eq!(browser.get("/events?page=/elsewhere").await.status(), StatusCode::NOT_FOUND);
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_has_ended_is_said_to_be_silent() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    story.status().await;
+    let browser = Browser::open(&story, "one").await;
+    life.end().await;
+    let answer = browser.get("/").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("the coordinator does not answer") && page.contains("Now: "), "{page}");
+}

@@ -1,0 +1,122 @@
+//! The frame around every page: its head, where one can go, and what is said when the coordinator does not answer.
+
+use landfall_proto::control::Problem;
+use maud::{DOCTYPE, Markup, html};
+
+use crate::web::assets;
+
+/// Where in the house a page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum Section {
+    Home,
+    Queue,
+    Rounds,
+    Nodes,
+    Routines,
+    Alerts,
+    Trends,
+    Report,
+    /// None of those that the navigation names.
+    Elsewhere,
+}
+
+const PLACES: [(Section, &str, &str); 8] = [
+    (Section::Home, "/", "Overview"),
+    (Section::Queue, "/queue", "Queue"),
+    (Section::Rounds, "/rounds", "Rounds"),
+    (Section::Nodes, "/nodes", "Nodes"),
+    (Section::Routines, "/routines", "Routines"),
+    (Section::Alerts, "/alerts", "Alerts"),
+    (Section::Trends, "/trends", "Trends"),
+    (Section::Report, "/report", "Report"),
+];
+
+/// What the frame has to know.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct Frame<'a> {
+    pub(in crate::web) title: &'a str,
+    pub(in crate::web) active: Section,
+    pub(in crate::web) cluster: &'a str,
+    /// Whether the page has parts that change while it is open.
+    pub(in crate::web) live: bool,
+    /// Who looks at it; empty where that is not known.
+    pub(in crate::web) who: &'a str,
+}
+
+/// A page that stands still: one to log in at, or one that only says what is wrong.
+pub(in crate::web) fn page(title: &str, active: Section, body: &Markup) -> Markup {
+    frame(Frame { title, active, cluster: "", live: false, who: "" }, body)
+}
+
+pub(in crate::web) fn frame(frame: Frame<'_>, body: &Markup) -> Markup {
+    let Frame { title, active, cluster, live, who } = frame;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Landfall" @if !cluster.is_empty() { " " (cluster) } }
+                link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
+                link rel="stylesheet" href=(assets::address("style.css"));
+                @if live { script src=(assets::address("live.js")) defer {} }
+            }
+            body {
+                a.skip href="#main" { "Skip to the content" }
+                header.top {
+                    div.bar {
+                        a.brand href="/" {
+                            img src=(assets::address("icon.svg")) width="22" height="22" alt="";
+                            "Landfall" @if !cluster.is_empty() { " " small { (cluster) } }
+                        }
+                        nav.main aria-label="Pages" {
+                            @for (section, address, name) in PLACES {
+                                a href=(address) aria-current=[(section == active).then_some("page")] { (name) }
+                            }
+                        }
+                        @if !who.is_empty() { a.who href="/account" title="Password and log out" { (who) } }
+                        @if live {
+                            div.live {
+                                span #live-state data-state="still" role="status" { "as of loading" }
+                                button.small #live-pause type="button" hidden aria-pressed="false" { "Pause" }
+                            }
+                        }
+                    }
+                }
+                main #main { (body) }
+                footer { "Landfall " (env!("CARGO_PKG_VERSION")) " · times are UTC unless a zone is named" }
+            }
+        }
+    }
+}
+
+/// What happened, why, and what to do now.
+pub(in crate::web) fn problem(problem: &Problem) -> Markup {
+    html! {
+        div.banner.bad role="alert" {
+            strong { (problem.what) }
+            @if !problem.why.is_empty() { div { "Why: " (problem.why) } }
+            @if !problem.fix.is_empty() { div { "Now: " (problem.fix) } }
+        }
+    }
+}
+
+/// The field by which an act proves that it comes from a page of ours.
+pub(in crate::web) fn csrf(token: &str) -> Markup {
+    html! { input type="hidden" name="csrf" value=(token); }
+}
+
+/// The names of a table's columns; one that begins with `#` is a column of figures.
+pub(in crate::web) fn heads(names: &[&str]) -> Markup {
+    html! {
+        thead { tr {
+            @for name in names {
+                @match name.strip_prefix('#') {
+                    Some(name) => th.num scope="col" { (name) },
+                    None => th scope="col" { (name) },
+                }
+            }
+        } }
+    }
+}
