@@ -36,7 +36,7 @@ pub fn plan(seed: u64, wishes: Wishes) -> Plan {
     let mut dice = Dice::new(seed, Stream::Plan);
     let options = options(seed, wishes, &mut dice);
     let count = if wishes.is_fair { 0 } else { dice.below(FAULTS_MAX + 1) };
-    let mut faults: Vec<Planned> = (0..count).map(|_| planned(&options, &mut dice)).collect();
+    let mut faults: Vec<Planned> = (0..count).flat_map(|_| planned(&options, &mut dice)).collect();
     faults.sort_by_key(|planned| planned.at);
     Plan { options, faults }
 }
@@ -117,9 +117,18 @@ fn night(dice: &mut Dice) -> (String, Timestamp, u64) {
     }
 }
 
-fn planned(options: &Options, dice: &mut Dice) -> Planned {
+fn planned(options: &Options, dice: &mut Dice) -> Vec<Planned> {
     let at = Duration::from_ms(dice.between(0, options.busy.as_ms()));
-    Planned { at, fault: fault(options, dice) }
+    let first = Planned { at, fault: fault(options, dice) };
+    let second = if let Fault::Node(NodeFault::Tool { node, trouble: ToolTrouble::Outlives, .. }) = first.fault {
+        // A tool shows that it lives on only where its agent dies while it works.
+        let boundary = AgentBoundary::At(AgentPlace::WhileToolRuns);
+        let killed = NodeFault::AgentKilled { node, boundary, power: Power::Process, away: lasts(options, dice) };
+        Some(Planned { at, fault: Fault::Node(killed) })
+    } else {
+        None
+    };
+    [Some(first), second].into_iter().flatten().collect()
 }
 
 /// Short ones are as frequent as long ones: each power of two has the same chance.
@@ -179,8 +188,7 @@ fn node_fault(options: &Options, dice: &mut Dice) -> NodeFault {
         }
         16..19 => {
             use ToolTrouble::{Crashes, Fails, FailsOnce, Hangs, Lies, Outlives, Partial, Slow, Unread};
-            // What a tool does that lives on shows only where its agent dies meanwhile.
-            let all = [Hangs, Fails, FailsOnce, Lies, Partial, Unread, Crashes, Slow, Outlives, Outlives];
+            let all = [Hangs, Fails, FailsOnce, Lies, Partial, Unread, Crashes, Slow, Outlives];
             // Long enough for a run to begin in it.
             let lasts = Duration::from_ms(dice.between(options.slot_every.as_ms(), options.busy.as_ms()));
             NodeFault::Tool { node, trouble: *dice.pick(&all).unwrap_or(&Fails), lasts }
