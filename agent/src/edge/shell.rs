@@ -25,6 +25,7 @@ use super::outbox::Nudge;
 use super::receipt::{Runs, Trace};
 use super::reserve::Reserve;
 use super::spool::{Spool, SpoolError};
+use super::vitals::Places;
 use super::{clock, vitals};
 use crate::config::Config;
 use crate::core::{Agent, Ask, Change, Effect, Held, Input, Inspections, Step, SyncMeans, Ticket, step, sync_means};
@@ -86,6 +87,7 @@ pub struct Shell {
     pub(super) waiting: mpsc::Receiver<Wake>,
     pub(super) news: broadcast::Sender<News>,
     pub(super) standing: watch::Sender<Standing>,
+    pub(super) places: Places,
     pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<Answer>>,
     pub(super) next_ticket: u64,
     pub(super) cancels: BTreeMap<RunId, watch::Sender<bool>>,
@@ -271,6 +273,9 @@ impl Shell {
     /// One step of the core. Nothing is done before it is written down, however long that takes.
     pub(super) async fn input(&mut self, input: Input) {
         let now = clock::now();
+        if let Input::Planned(catalog) = &input {
+            self.places = Places::new(catalog.places());
+        }
         let Step { changes, facts, effects, wake_at } = step(&mut self.agent, now, input);
         self.wake_at = wake_at;
         if !changes.is_empty() || !facts.is_empty() {
@@ -316,6 +321,7 @@ impl Shell {
             outbox: self.spool.outbox_len(),
             live,
             paused: self.agent.paused().map(str::to_owned),
+            places: Places::clone(&self.places),
         };
         self.standing.send_replace(standing);
     }
