@@ -21,6 +21,10 @@ Prints the path of each named program, one per line, fetching it first when it i
   restic           the current restic, from Debian testing
   restic-old       Debian 12's restic, the oldest reader that must understand our repositories
   borg             the current borg, from Debian testing, with the Python and libraries it needs
+  alertmanager     Prometheus's Alertmanager, a receiver of alerts, from Debian 13
+  promtool         Prometheus's checker of rules, from Debian 13
+  prometheus       Prometheus itself, from Debian 13
+  python-aiosmtpd  a Python with the mail server aiosmtpd, from Debian 13
   shellcheck       the shell linter, from Debian 13
   cargo-nextest    the test runner: the one on PATH, else built by cargo
   cargo-deny       the licence and source check: the one on PATH, else built by cargo
@@ -169,13 +173,33 @@ settle() {
 
 # Programs that need nothing but a C library (2.34 or newer, so Debian 12's and 13's) run as they are unpacked.
 fetch_plain() {
-  local name="$1" suite="$2" package="$3" new deb
+  local name="$1" suite="$2" package="$3" program="${4:-$3}" new deb
   download "$name" "$suite" "$package" no
   new="$(mktemp -d "$tools/.new-$name.XXXXXX")"
   for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
   mkdir "$new/bin"
-  ln -s "../root$(cd "$new/root" && find usr/bin usr/sbin -name "$package" -printf '/%p\n' 2>/dev/null | head -n 1)" "$new/bin/$name"
+  ln -s "../root$(cd "$new/root" && find usr/bin usr/sbin -name "$program" -printf '/%p\n' 2>/dev/null | head -n 1)" "$new/bin/$name"
   settle "$name" "$new"
+}
+
+# Debian's Alertmanager reads its templates from a fixed place below /usr, where nothing is to be installed. In the unpacked copy the
+# name of that place is overwritten, in its own length, by that of a folder which the starter holds open.
+fetch_alertmanager() {
+  local new deb
+  local -r built_in=/usr/share/prometheus/alertmanager held=/proc/self/fd/9/./././././././././
+  download alertmanager trixie prometheus-alertmanager no
+  new="$(mktemp -d "$tools/.new-alertmanager.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  LC_ALL=C sed -i "s#$built_in#$held#g" "$new/root/usr/bin/prometheus-alertmanager"
+  mkdir "$new/bin"
+  cat >"$new/bin/alertmanager" <<SH
+#!/bin/sh
+here="\$(dirname "\$(dirname "\$(readlink -f "\$0")")")"
+exec 9<"\$here/root$built_in"
+exec "\$here/root/usr/bin/prometheus-alertmanager" "\$@"
+SH
+  chmod 755 "$new/bin/alertmanager"
+  settle alertmanager "$new"
 }
 
 # Programs with libraries of their own suite are unpacked with all that they depend on, the C library included, and started through
@@ -192,7 +216,7 @@ fetch_whole() {
   settle "$name" "$new"
 }
 
-# Prints a starter that finds its own folder, so that the tools may be moved as a whole.
+# Prints a starter that finds its own folder, so that the tools may be moved as a whole. Without a program it starts Python itself.
 write_launcher() {
   local new="$1" program="$2" loader libraries python modules
   loader="$(cd "$new" && find root -name 'ld-linux*.so.*' | sort | head -n 1)"
@@ -208,7 +232,7 @@ SH
   fi
   modules="root/usr/lib/python3/dist-packages"
   echo "export PYTHONHOME=\"\$here/root/usr\" PYTHONPATH=\"\$here/$modules\""
-  echo "exec \"\$here/$loader\" --library-path \"\$here/$libraries\" \"\$here/$python\" -s \"\$here/root/$program\" \"\$@\""
+  echo "exec \"\$here/$loader\" --library-path \"\$here/$libraries\" \"\$here/$python\" -s ${program:+\"\$here/root/$program\"} \"\$@\""
   # An installed package has its modules compiled; without this, each start would compile them again and comparisons would be unfair.
   env -u PYTHONDONTWRITEBYTECODE PYTHONHOME="$new/root/usr" "$new/$loader" --library-path "$new/$libraries" "$new/$python" -m compileall -qq \
     -s "$new/root" -p / "$new/root/usr/lib/${python##*/}" "$new/$modules" >&2 || true
@@ -272,6 +296,10 @@ fetch() {
   restic) fetch_plain restic forky restic ;;
   restic-old) fetch_plain restic-old bookworm restic ;;
   borg) fetch_whole borg forky borgbackup usr/bin/borg ;;
+  alertmanager) fetch_alertmanager ;;
+  promtool) fetch_plain promtool trixie promtool ;;
+  prometheus) fetch_plain prometheus trixie prometheus ;;
+  python-aiosmtpd) fetch_whole python-aiosmtpd trixie python3-aiosmtpd "" ;;
   shellcheck) fetch_whole shellcheck trixie shellcheck usr/bin/shellcheck ;;
   cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
   cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
@@ -310,7 +338,7 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | shellcheck | cargo-nextest | cargo-deny) ;;
+    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | shellcheck | cargo-nextest | cargo-deny) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

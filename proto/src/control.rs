@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
+use crate::metrics::MetricsView;
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
     AlertView, LimitView, LogView, NodeView, Page, RoundDetail, RoundView, RoutineView, RunDetail, RunView, StatusView,
@@ -63,6 +64,8 @@ pub enum Request {
         key: String,
     },
     Limits,
+    /// Figures of the whole mesh. Only a coordinator's own pages ask: the answer may be longer than a message.
+    Metrics,
     Logs {
         run: RunId,
         offset: u64,
@@ -118,7 +121,8 @@ impl Request {
             | Self::Routine { .. }
             | Self::Alerts { .. }
             | Self::Alert { .. }
-            | Self::Limits => true,
+            | Self::Limits
+            | Self::Metrics => true,
             Self::Logs { .. }
             | Self::Start { .. }
             | Self::Cancel { .. }
@@ -144,6 +148,7 @@ impl Request {
             Self::Alerts { .. } => "alerts",
             Self::Alert { .. } => "alert",
             Self::Limits => "limits",
+            Self::Metrics => "metrics",
             Self::Logs { .. } => "logs",
             Self::Start { .. } => "start",
             Self::Cancel { .. } => "cancel",
@@ -199,6 +204,7 @@ pub enum Reply {
     Alerts(Page<AlertView>),
     Alert(AlertView),
     Limits(Vec<LimitView>),
+    Metrics(MetricsView),
     Logs(LogView),
     Snapshot(SnapshotPiece),
     /// The round that an act opened.

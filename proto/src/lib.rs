@@ -14,6 +14,7 @@ pub mod file;
 pub mod id;
 pub mod limit;
 pub mod live;
+pub mod metrics;
 pub mod plan;
 mod reason;
 pub mod report;

@@ -87,6 +87,7 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Alerts { .. }
         | Request::Alert { .. }
         | Request::Limits
+        | Request::Metrics
         | Request::Logs { .. }
         | Request::Snapshot { .. } => {
             (Vec::new(), problem("nothing was done", "this request only reads", "Ask the read side."))

@@ -101,6 +101,7 @@ impl Shell {
                 Ok(ticket) => self.feed(Input::Asked(ticket, request)),
                 Err(asker) => self.reply(asker, busy()),
             },
+            Request::Metrics if matches!(asker, Asker::Bus(_)) => self.reply(asker, only_over_http()),
             Request::Logs { run, offset } => self.fetch_log(asker, run, offset),
             // Coordinators ask each other; a task beside the loop answers.
             Request::Snapshot { .. } => {}
@@ -115,7 +116,8 @@ impl Shell {
             | Request::Routine { .. }
             | Request::Alerts { .. }
             | Request::Alert { .. }
-            | Request::Limits => {
+            | Request::Limits
+            | Request::Metrics => {
                 if self.desk.reads.len() >= READS_MAX {
                     self.reply(asker, busy());
                 } else {
@@ -264,6 +266,14 @@ fn leaders_reply(told: Told<Envelope>) -> Reply {
 
 fn no_run(run: RunId) -> Reply {
     problem(&format!("there is no run {run}"), "no fact in the log speaks of it", "`landfall runs` lists the runs")
+}
+
+fn only_over_http() -> Reply {
+    problem(
+        "the figures are not told over the bus",
+        "those of a large mesh are longer than a message",
+        "set `listen` in [web] and read /metrics there",
+    )
 }
 
 fn busy() -> Reply {

@@ -1,6 +1,7 @@
 //! What people and programs are shown, made from the state at one instant; nothing here changes anything.
 
 mod alert;
+mod metrics;
 mod node;
 mod page;
 mod round;
@@ -23,6 +24,7 @@ use crate::core::node::Node;
 use crate::core::policy::Policy;
 
 pub use alert::alert;
+pub use metrics::{LastVerdicts, metrics};
 pub use node::node;
 pub use page::{PAGE_BYTES_MAX, Pager, rows_wanted};
 pub use round::{detail as round_detail, round};

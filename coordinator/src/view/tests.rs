@@ -377,6 +377,10 @@ fn nodes_routines_alerts_and_the_whole_are_shown() {
         watchdog: Some(WatchdogView { called_at: Some(at(0)), failures: 2, failures_total: 5 }),
         log_copies: Some(LogCopies { wanted: 3, kept: 3 }),
     };
+    let verdicts = LastVerdicts::from([("nightly".parse().unwrap(), (VerdictKind::Diverged, Some(at(64))))]);
+    let mut figures = metrics(scene, &around, &verdicts);
+    figures.version = "as built".to_owned();
+    assert_json_snapshot!("metrics", figures);
     let mut whole = status(scene, &around, Vec::new());
     whole.version = "as built".to_owned();
     assert_json_snapshot!("status", whole);

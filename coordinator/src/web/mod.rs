@@ -2,6 +2,7 @@
 
 mod door;
 mod health;
+mod metrics;
 mod problem;
 mod server;
 

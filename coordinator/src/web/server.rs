@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::door::Door;
 use super::health;
+use super::metrics;
 use super::problem::Details;
 use crate::config::{Config, WebConfig};
 
@@ -73,6 +74,7 @@ pub async fn start(web: &WebConfig, config: &Config, door: Door) -> Result<Pages
 fn routes(site: Site) -> Router {
     Router::new()
         .merge(health::routes())
+        .merge(metrics::routes())
         .fallback(|uri: Uri| async move { Details::not_found(uri.path()) })
         .with_state(site)
 }
