@@ -9,6 +9,7 @@ readonly tools="${LANDFALL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/landfall/tools
 readonly nats_floor="2.10"
 readonly nextest_version="0.9.143"
 readonly deny_version="0.20.2"
+readonly schemathesis_version="4.32.5"
 
 usage() {
   cat <<'HELP'
@@ -26,8 +27,10 @@ Prints the path of each named program, one per line, fetching it first when it i
   prometheus       Prometheus itself, from Debian 13
   python-aiosmtpd  a Python with the mail server aiosmtpd, from Debian 13
   shellcheck       the shell linter, from Debian 13
+  faketime         libfaketime, the library that gives one program another time of day, from Debian 12
   cargo-nextest    the test runner: the one on PATH, else built by cargo
   cargo-deny       the licence and source check: the one on PATH, else built by cargo
+  schemathesis     draws requests from the API's own document, from PyPI into a folder of its own
 
 Programs are kept in $LANDFALL_TOOLS (default: ~/.cache/landfall/tools); remove a program's folder there to fetch it again.
 A variable LANDFALL_<NAME>, such as LANDFALL_RESTIC_OLD=/opt/restic, names a program of your own instead; NATS_SERVER does so for
@@ -50,6 +53,7 @@ nats_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//
 # What a person can do where Debian packages cannot be had.
 remedy() {
   case "$1" in
+  faketime) echo "install libfaketime by hand and set LANDFALL_FAKETIME to its library" ;;
   nats-server*) echo "install nats-server $nats_floor or newer by hand and set NATS_SERVER to its path" ;;
   *) echo "install ${1%-old} by hand and set $(variable "$1") to its path" ;;
   esac
@@ -182,6 +186,22 @@ fetch_plain() {
   settle "$name" "$new"
 }
 
+# A library that other programs load beside themselves; Debian 12's, because it asks for the oldest C library. It is tried on a program
+# before it counts.
+fetch_library() {
+  local name="$1" suite="$2" package="$3" file="$4" new deb
+  download "$name" "$suite" "$package" no
+  new="$(mktemp -d "$tools/.new-$name.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  mkdir "$new/lib"
+  ln -s "../root$(cd "$new/root" && find usr/lib -name "$file" -printf '/%p\n' | head -n 1)" "$new/lib/$file"
+  [ "$(LD_PRELOAD="$new/lib/$file" FAKETIME='@2001-02-03 04:05:06' date +%Y 2>"$scratch/run.log")" = 2001 ] ||
+    fail "the $name that was fetched does not work here" "a program that was to see the year 2001 did not: $(tail -n 2 "$scratch/run.log" | tr '\n' ' ')" \
+      "$(remedy "$name")"
+  chmod 755 "$new"
+  mv -T "$new" "$tools/$name"
+}
+
 # Debian's Alertmanager reads its templates from a fixed place below /usr, where nothing is to be installed. In the unpacked copy the
 # name of that place is overwritten, in its own length, by that of a folder which the starter holds open.
 fetch_alertmanager() {
@@ -255,6 +275,24 @@ fetch_crate() {
   mv -T "$new" "$tools/$name"
 }
 
+# ----------------------------------------------------------------------------------------------------------------- Python's tools
+
+# The folder cannot be moved once it is made, because its starters name it.
+fetch_python() {
+  local name="$1" version="$2" new="$tools/.new-$1.$2" log="$tools/.log-$1"
+  command -v python3 >/dev/null ||
+    fail "$name cannot be fetched" "there is no python3 on PATH" "install python3 with its venv module (Debian: python3-venv), or set $(variable "$name")"
+  say "fetching $name $version with pip"
+  rm -rf "$new"
+  { python3 -m venv "$tools/$name.env" && "$tools/$name.env/bin/pip" install --quiet --disable-pip-version-check "$name==$version"; } >"$log" 2>&1 ||
+    fail "$name $version cannot be fetched" "$(tail -n 2 "$log" | tr '\n' ' ')" "install python3-venv and check the network, or set $(variable "$name")"
+  "$tools/$name.env/bin/$name" --version >/dev/null 2>"$log" || fail "the $name that was fetched does not run here" "$(tail -n 2 "$log" | tr '\n' ' ')" "set $(variable "$name")"
+  mkdir -p "$new/bin"
+  ln -s "$tools/$name.env/bin/$name" "$new/bin/$name"
+  mv -T "$new" "$tools/$name"
+  rm -f "$log"
+}
+
 # -------------------------------------------------------------------------------------------------------------------------- names
 
 # Prints a program that the machine already has, if it may be used.
@@ -264,6 +302,11 @@ own() {
   wanted="${!wanted:-}"
   if [ "$name" = nats-server ] && [ -z "$wanted" ]; then wanted="${NATS_SERVER:-}"; fi
   if [ -n "$wanted" ]; then
+    if [ "$name" = faketime ]; then
+      [ -r "$wanted" ] || fail "$wanted cannot be read" "an environment variable names it as libfaketime" "correct or unset the variable"
+      echo "$wanted"
+      return
+    fi
     found="$(command -v "$wanted")" ||
       fail "$wanted cannot be run" "an environment variable names it as $name, but it is not an executable file" "correct or unset the variable"
     if [ "$name" = nats-server ]; then
@@ -301,8 +344,18 @@ fetch() {
   prometheus) fetch_plain prometheus trixie prometheus ;;
   python-aiosmtpd) fetch_whole python-aiosmtpd trixie python3-aiosmtpd "" ;;
   shellcheck) fetch_whole shellcheck trixie shellcheck usr/bin/shellcheck ;;
+  faketime) fetch_library faketime bookworm libfaketime libfaketime.so.1 ;;
   cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
   cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
+  schemathesis) fetch_python schemathesis "$schemathesis_version" ;;
+  esac
+}
+
+# Where a fetched one lies.
+kept_at() {
+  case "$1" in
+  faketime) echo "$tools/$1/lib/libfaketime.so.1" ;;
+  *) echo "$tools/$1/bin/$1" ;;
   esac
 }
 
@@ -310,13 +363,13 @@ provide() {
   local name="$1" path
   path="$(own "$name")"
   if [ -z "$path" ]; then
-    path="$tools/$name/bin/$name"
-    if [ ! -x "$path" ]; then
+    path="$(kept_at "$name")"
+    if [ ! -e "$path" ]; then
       mkdir -p "$tools"
       # A second caller waits here and then finds the folder in its place. What an interrupted one left half-made is removed.
       exec 9>"$tools/.lock-$name"
       flock 9
-      if [ ! -x "$path" ]; then
+      if [ ! -e "$path" ]; then
         rm -rf "${tools:?}/$name" "$tools/.new-$name."* "$tools/.build-$name."*
         fetch "$name"
       fi
@@ -338,7 +391,8 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | shellcheck | cargo-nextest | cargo-deny) ;;
+    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | shellcheck | faketime | \
+      cargo-nextest | cargo-deny) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

@@ -77,6 +77,13 @@ impl Setup {
         self
     }
 
+    /// The coordinator shows its pages at a free port, which its log names.
+    #[must_use]
+    pub fn pages(mut self) -> Self {
+        self.sinks.push_str("[web]\nlisten = \"127.0.0.1:0\"\n");
+        self
+    }
+
     /// One more coordinator, which stands by.
     #[must_use]
     pub fn standby(mut self, name: &str) -> Self {
