@@ -24,6 +24,7 @@ Prints the path of each named program, one per line, fetching it first when it i
   borg             the current borg, from Debian testing, with the Python and libraries it needs
   alertmanager     Prometheus's Alertmanager, a receiver of alerts, from Debian 13
   promtool         Prometheus's checker of rules, from Debian 13
+  prometheus       Prometheus itself, from Debian 13
   python-aiosmtpd  a Python with the mail server aiosmtpd, from Debian 13
   shellcheck       the shell linter, from Debian 13
   faketime         libfaketime, the library that gives one program another time of day, from Debian 12
@@ -340,6 +341,7 @@ fetch() {
   borg) fetch_whole borg forky borgbackup usr/bin/borg ;;
   alertmanager) fetch_alertmanager ;;
   promtool) fetch_plain promtool trixie promtool ;;
+  prometheus) fetch_plain prometheus trixie prometheus ;;
   python-aiosmtpd) fetch_whole python-aiosmtpd trixie python3-aiosmtpd "" ;;
   shellcheck) fetch_whole shellcheck trixie shellcheck usr/bin/shellcheck ;;
   faketime) fetch_library faketime bookworm libfaketime libfaketime.so.1 ;;
@@ -389,7 +391,7 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | python-aiosmtpd | schemathesis | shellcheck | faketime | \
+    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | shellcheck | faketime | \
       cargo-nextest | cargo-deny) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac

@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use landfall_chaos::live::process::outside;
 use landfall_chaos::live::{Place, tool};
 use landfall_proto::bus::Seed;
 use landfall_proto::id::ClusterName;
@@ -135,5 +137,31 @@ fn the_sample_of_the_buss_users_gives_each_role_exactly_its_rights() {
         assert_eq!(rights("publish:"), sorted(publish), "expected these rights to publish for {role:?}");
         assert_eq!(rights("subscribe:"), sorted(subscribe), "expected these rights to subscribe for {role:?}");
         assert_eq!(user.contains("allow_responses"), replies, "expected the right to answer, or not, for {role:?}");
+    }
+}
+
+fn promtool(words: &[&str]) -> (bool, String) {
+    let output = Command::new(outside("LANDFALL_PROMTOOL", "promtool"))
+        .args(words)
+        .current_dir(deploy("prometheus"))
+        .output()
+        .unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn prometheus_accepts_its_sample_and_every_rule_keeps_its_stories() {
+    for words in [
+        &["check", "rules", "--lint=all", "--lint-fatal", "landfall.rules.yml"][..],
+        &["check", "config", "prometheus.yml"],
+        &["test", "rules", "landfall.rules.test.yml"],
+    ] {
+        let (is_good, said) = promtool(words);
+        assert!(is_good, "expected that promtool {words:?} has nothing to complain of: {said}");
+    }
+    let stories = sample("prometheus/landfall.rules.test.yml");
+    for line in sample("prometheus/landfall.rules.yml").lines() {
+        let Some(alert) = line.trim().strip_prefix("- alert: ") else { continue };
+        assert!(stories.contains(&format!("alertname: {alert}\n")), "expected a story in which {alert} fires");
     }
 }

@@ -21,6 +21,8 @@ pub enum Severity {
 }
 
 impl Severity {
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Critical, Self::Emergency];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",

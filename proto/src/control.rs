@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
+use crate::metrics::MetricsView;
 use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, TrendsView};
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
@@ -82,6 +83,8 @@ pub enum Request {
         /// [`crate::overview::DAYS_MAX`] at most.
         days: u32,
     },
+    /// Figures of the whole mesh. Only a coordinator's own pages ask: the answer may be longer than a message.
+    Metrics,
     Logs {
         run: RunId,
         offset: u64,
@@ -145,7 +148,8 @@ impl Request {
             | Self::Limits
             | Self::Board { .. }
             | Self::Queue { .. }
-            | Self::Trends { .. } => true,
+            | Self::Trends { .. }
+            | Self::Metrics => true,
             Self::Logs { .. }
             | Self::Start { .. }
             | Self::Cancel { .. }
@@ -175,6 +179,7 @@ impl Request {
             Self::Board { .. } => "board",
             Self::Queue { .. } => "queue",
             Self::Trends { .. } => "trends",
+            Self::Metrics => "metrics",
             Self::Logs { .. } => "logs",
             Self::Start { .. } => "start",
             Self::Cancel { .. } => "cancel",
@@ -237,6 +242,7 @@ pub enum Reply {
     Board(BoardView),
     Queue(QueueView),
     Trends(TrendsView),
+    Metrics(MetricsView),
     Logs(LogView),
     Snapshot(SnapshotPiece),
     /// The round that an act opened.

@@ -15,6 +15,7 @@ pub mod file;
 pub mod id;
 pub mod limit;
 pub mod live;
+pub mod metrics;
 pub mod overview;
 pub mod plan;
 mod reason;

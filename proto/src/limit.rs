@@ -119,6 +119,20 @@ pub enum WaitReason {
     Turn,
 }
 
+impl WaitReason {
+    /// What stands in the way, without whose or how much.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Limit { .. } => "limit",
+            Self::RepositoryExclusive { .. } => "repository_exclusive",
+            Self::NodeOffline { .. } => "node_offline",
+            Self::NodeBusy { .. } => "node_busy",
+            Self::NodeQuarantined { .. } => "node_quarantined",
+            Self::Turn => "turn",
+        }
+    }
+}
+
 impl fmt::Display for WaitReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

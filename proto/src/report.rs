@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{RepositoryId, RunId};
+use crate::id::{RepositoryId, RunId, TargetName};
 use crate::time::Timestamp;
 
 pub use crate::reason::Reason;
@@ -262,6 +262,9 @@ pub struct Vitals {
     /// Free and total bytes by mount point; the twenty fullest at most.
     #[serde(default)]
     pub disks: BTreeMap<String, Space>,
+    /// Space of the destinations that this machine reaches by a path, by the target's name; the first fifty at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<TargetName, Space>,
     #[serde(default)]
     pub on_battery: Option<bool>,
     pub agent_memory_bytes: u64,

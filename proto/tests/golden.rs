@@ -80,6 +80,7 @@ fn every_other_message_keeps_its_bytes() {
     }
     same("signed_command", &samples::signed_command());
     same("beat", &samples::beat());
+    same("beat.targets", &samples::far_sighted_beat());
     same("beacon", &samples::beacon());
     same("presence", &samples::presence());
     same("coordinator.leader_claimed.era", &samples::era_claim());

@@ -40,6 +40,13 @@ impl Catalog {
         PlansAnnounced { plans, broken }
     }
 
+    /// The destinations that this machine reaches by a path, and the path.
+    pub fn places(&self) -> BTreeMap<TargetName, String> {
+        let targets = self.plans.values().map(|entry| &entry.target);
+        let here = targets.filter(|target| target.location.starts_with('/'));
+        here.map(|target| (target.name.clone(), target.location.clone())).collect()
+    }
+
     /// A plan whose target holds this repository and can be listed for others.
     pub(super) fn witness_of(
         &self,

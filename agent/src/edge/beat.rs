@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::bus::Port;
 use super::clock;
 use super::shell::{Inputs, Wake};
-use super::vitals::Gauge;
+use super::vitals::{Gauge, Places};
 use crate::core::Input;
 
 /// What the loop last knew of its runs and its spool.
@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pub(super) outbox: u64,
     pub(super) live: Vec<LiveSince>,
     pub(super) paused: Option<String>,
+    /// Whose space is looked at.
+    pub(super) places: Places,
 }
 
 /// A run that is alive, and when it last moved.
@@ -45,7 +47,8 @@ pub(super) async fn beat(port: Option<Port>, standing: watch::Receiver<Standing>
             },
             None => drop(ticks.tick().await),
         }
-        let vitals = gauge.sample();
+        let places = Places::clone(&standing.borrow().places);
+        let vitals = gauge.sample(&places);
         if let Some(inputs) = &pauses {
             inputs.offer(Wake::Input(Input::Felt(vitals.clone())));
         }

@@ -28,6 +28,7 @@ use super::receipt::{Receipt, Runs, Trace};
 use super::reserve::Reserve;
 use super::shell::{INPUTS_MAX, Inputs, Shell};
 use super::spool::{Spool, SpoolError};
+use super::vitals::Places;
 use super::watching::watch_plans;
 use crate::config::{Config, ConfigError};
 use crate::core::{Agent, Found, Input, Inspections, PauseRules};
@@ -117,8 +118,14 @@ impl Shell {
     fn assemble(config: Config, engine: Engine, agent: Agent, spool: Spool, runs: Runs, lock: File) -> Self {
         let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
         let (news, _) = broadcast::channel(NEWS_MAX);
-        let standing =
-            Standing { incarnation: spool.incarnation(), next_seq: 0, outbox: 0, live: Vec::new(), paused: None };
+        let standing = Standing {
+            incarnation: spool.incarnation(),
+            next_seq: 0,
+            outbox: 0,
+            live: Vec::new(),
+            paused: None,
+            places: Places::default(),
+        };
         let (standing, _) = watch::channel(standing);
         let siren =
             Siren { cluster: config.cluster.clone(), node: config.node.clone(), webhook: config.alarm.webhook.clone() };
@@ -139,6 +146,7 @@ impl Shell {
             held: super::room::HeldBack::new(),
             news,
             standing,
+            places: Places::default(),
             tickets: std::collections::BTreeMap::new(),
             next_ticket: 0,
             cancels: std::collections::BTreeMap::new(),

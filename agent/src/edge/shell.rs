@@ -26,6 +26,7 @@ use super::receipt::{Runs, Trace};
 use super::reserve::Reserve;
 use super::room::HeldBack;
 use super::spool::{Spool, SpoolError};
+use super::vitals::Places;
 use super::{clock, vitals};
 use crate::config::Config;
 use crate::core::{
@@ -90,6 +91,7 @@ pub struct Shell {
     pub(super) held: HeldBack,
     pub(super) news: broadcast::Sender<News>,
     pub(super) standing: watch::Sender<Standing>,
+    pub(super) places: Places,
     pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<Answer>>,
     pub(super) next_ticket: u64,
     pub(super) cancels: BTreeMap<RunId, watch::Sender<bool>>,
@@ -295,6 +297,9 @@ impl Shell {
             | Input::Draining
             | Input::Woke => None,
         };
+        if let Input::Planned(catalog) = &input {
+            self.places = Places::new(catalog.places());
+        }
         let Step { changes, facts, effects, wake_at } = step(&mut self.agent, now, input);
         self.wake_at = wake_at;
         if !changes.is_empty() || !facts.is_empty() {
@@ -347,6 +352,7 @@ impl Shell {
             outbox: self.spool.outbox_len(),
             live,
             paused: self.agent.paused().map(str::to_owned),
+            places: Places::clone(&self.places),
         };
         self.standing.send_replace(standing);
     }

@@ -86,7 +86,7 @@ impl Setup {
     /// The coordinator shows its pages at a free port, which its log names.
     #[must_use]
     pub fn pages(mut self) -> Self {
-        self.sinks.push_str("[web]\nlisten = \"127.0.0.1:0\"\n");
+        self.sinks.push_str("[web]\nlisten = \"127.0.0.1:0\"\nmetrics_open = true\n");
         self
     }
 

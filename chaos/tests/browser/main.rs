@@ -9,14 +9,13 @@ use landfall_chaos::live::wait::{seconds, until};
 use landfall_chaos::live::{Node, Place, Setup, plans, source, tool};
 use tokio::process::Command;
 
-/// Where the coordinator says that it shows its pages.
-async fn address(log: PathBuf) -> String {
-    until("the coordinator names the address of its pages", seconds(15), async || {
+/// The link by which the coordinator lets the first person in.
+async fn first_link(log: PathBuf) -> String {
+    until("the coordinator shows a link for the first person", seconds(15), async || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
-        let (_, rest) = text.split_once("address=")?;
-        let address: String =
-            rest.chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect();
-        Some(format!("http://{address}"))
+        let is_link = |word: &&str| word.contains("/login/invite/");
+        let word = text.split(|letter: char| letter.is_whitespace() || "\"=".contains(letter)).find(is_link)?;
+        Some(word.to_owned())
     })
     .await
 }
@@ -36,10 +35,10 @@ async fn a_person_starts_a_round_watches_it_converge_and_reads_its_log() {
     });
     let cluster = nodes.into_iter().fold(Setup::new(place).pages(), Setup::node).start().await;
     cluster.ready().await;
-    let base = address(log).await;
+    let link = first_link(log).await;
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser/round.js");
     let mut command = Command::new("node");
-    command.arg(script).arg(base).arg(outside("LANDFALL_CHROMIUM", "chromium"));
+    command.arg(script).arg(link).arg(outside("LANDFALL_CHROMIUM", "chromium"));
     command.arg(std::env::var_os("LANDFALL_PLAYWRIGHT").unwrap_or_default()).arg(shots);
     let seen = tool::run(command).await;
     assert_eq!(seen.code, 0, "expected that the browser has nothing to complain of: {seen:#?}");

@@ -1,12 +1,27 @@
 // The whole life of a round as a person sees it in a browser, with a script and without one.
-// Usage: node round.js BASE-ADDRESS CHROMIUM PLAYWRIGHT-CORE [SCREENSHOTS]; exits 1 with what was found.
+// Usage: node round.js FIRST-LINK CHROMIUM PLAYWRIGHT-CORE [SCREENSHOTS]; exits 1 with what was found.
 'use strict';
-const [base, chromium, core, shots] = process.argv.slice(2);
+const [link, chromium, core, shots] = process.argv.slice(2);
+const base = new URL(link).origin;
 const playwright = require(core);
 
 const WITHIN = 60000;
 const findings = [];
 const demand = (holds, what) => { if (!holds) findings.push(what); };
+
+// The first person comes in by the link that the coordinator's journal shows, and is remembered by a cookie.
+let visit;
+async function enters(browser) {
+  const context = await browser.newContext();
+  const page = await open(context, link.slice(base.length));
+  await page.fill('#name', 'ann');
+  await page.fill('#password', 'a password for one test');
+  await page.click('form button');
+  await page.waitForURL((url) => !url.pathname.startsWith('/login'), { timeout: WITHIN });
+  visit = await context.storageState();
+  await context.close();
+}
+const visitor = (browser, more) => browser.newContext({ storageState: visit, ...more });
 
 // A page that reports every error and every violation of its own policy.
 async function open(context, path) {
@@ -82,7 +97,7 @@ async function stays(context) {
 
 async function fits(browser) {
   for (const colorScheme of ['light', 'dark']) for (const width of [1280, 320]) {
-    const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
+    const context = await visitor(browser, { viewport: { width, height: 800 }, colorScheme });
     for (const path of ['/', '/queue', '/rounds', '/nodes', '/nodes/node-1', '/routines', '/routines/nightly', '/alerts', '/trends', '/report']) {
       const page = await open(context, path);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
@@ -96,7 +111,7 @@ async function fits(browser) {
 
 // Without any script the same forms do the same.
 async function withoutScript(browser) {
-  const context = await browser.newContext({ javaScriptEnabled: false });
+  const context = await visitor(browser, { javaScriptEnabled: false });
   const page = await open(context, '/routines/nightly');
   await page.selectOption('select[name=node]', 'node-1');
   await page.click('text=Start a round');
@@ -114,7 +129,8 @@ async function withoutScript(browser) {
 (async () => {
   const browser = await playwright.chromium.launch({ executablePath: chromium, args: ['--no-sandbox'] });
   try {
-    const context = await browser.newContext();
+    await enters(browser);
+    const context = await visitor(browser);
     const { round, queue } = await converges(context);
     await searches(queue);
     await explains(round, context);

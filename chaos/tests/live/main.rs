@@ -10,6 +10,7 @@ mod destinations;
 mod guards;
 mod limits;
 mod messages;
+mod metrics;
 mod programs;
 mod rebuild;
 mod rounds;

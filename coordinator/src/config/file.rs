@@ -46,6 +46,8 @@ pub(super) struct FileWeb {
     pub(super) key: Option<PathBuf>,
     #[serde(default)]
     pub(super) self_signed: bool,
+    #[serde(default)]
+    pub(super) metrics_open: bool,
 }
 
 #[derive(Debug, Deserialize)]

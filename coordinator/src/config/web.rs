@@ -18,6 +18,8 @@ pub struct WebConfig {
     /// What people type, where it is not what is listened at.
     pub public_url: Option<PublicUrl>,
     pub tls: WebTls,
+    /// Whether whoever reaches the address may read the figures; else a token is wanted.
+    pub metrics_open: bool,
 }
 
 /// How the way to the pages is guarded.
@@ -74,7 +76,7 @@ impl Finder<'_> {
                 "give `certificate` and `key`, or write self_signed = true, or listen at 127.0.0.1 behind a proxy with TLS",
             );
         }
-        Some(WebConfig { listen, public_url: public_url.flatten(), tls })
+        Some(WebConfig { listen, public_url: public_url.flatten(), tls, metrics_open: web.metrics_open })
     }
 
     fn public_url(&mut self, text: &str) -> Option<PublicUrl> {

@@ -20,7 +20,7 @@ use crate::core::record::AlertRecord;
 use crate::core::round::Round;
 use crate::core::routine::Routine;
 use crate::core::run::Run;
-use crate::view::{self, PAGE_BYTES_MAX, Pager, Scene, Surroundings, rows_wanted};
+use crate::view::{self, LastVerdicts, PAGE_BYTES_MAX, Pager, Scene, Surroundings, rows_wanted};
 
 /// Entries of a list that are looked at for one page; where a filter leaves none of them, the page is empty and has a next.
 const SCAN_MAX: usize = 2000;
@@ -76,6 +76,7 @@ pub(super) fn read(
         Request::Board { filter } => reads.board(filter)?,
         Request::Queue { filter } => reads.queue(filter)?,
         Request::Trends { routine, node, days } => reads.trends(routine.as_ref(), node.as_ref(), *days)?,
+        Request::Metrics => Reply::Metrics(view::metrics(scene, around, &reads.last_verdicts()?)),
         Request::Logs { .. }
         | Request::Start { .. }
         | Request::Cancel { .. }
@@ -197,6 +198,18 @@ impl Reads<'_> {
             None => None,
         };
         Ok(view::routine(self.scene, routine, last))
+    }
+
+    /// From memory, except of routines whose last round has left it.
+    fn last_verdicts(&self) -> Result<LastVerdicts, LedgerError> {
+        let mut verdicts = LastVerdicts::new();
+        for routine in self.scene.mesh.routines().values() {
+            let Some(id) = routine.last_round else { continue };
+            let last = self.round(id)?;
+            let verdict = last.as_ref().and_then(|round| Some((round.verdict.as_ref()?.kind, round.concluded_at)));
+            verdicts.extend(verdict.map(|verdict| (routine.name.clone(), verdict)));
+        }
+        Ok(verdicts)
     }
 
     fn alerts(&self, all: bool, paging: &Paging) -> Result<Reply, LedgerError> {

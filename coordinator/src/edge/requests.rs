@@ -104,6 +104,7 @@ impl Shell {
                 Ok(ticket) => self.feed(Input::Asked(ticket, request)),
                 Err(asker) => self.reply(asker, busy()),
             },
+            Request::Metrics if matches!(asker, Asker::Bus(_)) => self.reply(asker, only_over_http()),
             Request::Logs { run, offset } => self.fetch_log(asker, run, offset),
             Request::TestSink { sink, request } => self.test_sink(asker, &sink, request),
             // Coordinators ask each other; a task beside the loop answers.
@@ -122,7 +123,8 @@ impl Shell {
             | Request::Limits
             | Request::Board { .. }
             | Request::Queue { .. }
-            | Request::Trends { .. } => {
+            | Request::Trends { .. }
+            | Request::Metrics => {
                 if self.desk.reads.len() >= READS_MAX {
                     self.reply(asker, busy());
                 } else {
@@ -271,6 +273,14 @@ fn leaders_reply(told: Told<Envelope>) -> Reply {
 
 fn no_run(run: RunId) -> Reply {
     problem(&format!("there is no run {run}"), "no fact in the log speaks of it", "`landfall runs` lists the runs")
+}
+
+fn only_over_http() -> Reply {
+    problem(
+        "the figures are not told over the bus",
+        "those of a large mesh are longer than a message",
+        "set `listen` in [web] and read /metrics there",
+    )
 }
 
 pub(super) fn busy() -> Reply {

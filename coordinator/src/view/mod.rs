@@ -3,6 +3,7 @@
 mod alert;
 mod board;
 mod day;
+mod metrics;
 mod node;
 mod page;
 mod queue;
@@ -29,6 +30,7 @@ use crate::core::policy::Policy;
 pub use alert::alert;
 pub use board::{Board, RowRuns};
 pub use day::{Days, Ended, RUNS_A_DAY_MAX};
+pub use metrics::{LastVerdicts, metrics};
 pub use node::node;
 pub use page::{PAGE_BYTES_MAX, Pager, rows_wanted};
 pub use queue::QueueScan;

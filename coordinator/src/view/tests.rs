@@ -18,7 +18,7 @@ use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RunId};
 use landfall_proto::live::{Beat, Presence};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::{
-    Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals,
+    Evidence, Outcome, ProofLevel, Reason, RunReport, Space, Statistics, TaskKind, Trigger, Unread, Vitals,
 };
 use landfall_proto::time::{Duration, Timestamp, after};
 use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
@@ -138,6 +138,28 @@ impl Stage {
             },
         );
         stage
+    }
+
+    /// A node tells that its plan's storage has this name, and how much space its target has.
+    fn sees(&mut self, second: u64, name: &str, storage: Option<&str>, space: Space) {
+        let plan = PlanAnnouncement { storage: storage.map(str::to_owned), ..plan() };
+        self.say(second, name, PlansAnnounced { plans: vec![plan], broken: Vec::new() });
+        let mut beat = beat(name);
+        beat.vitals.targets = BTreeMap::from([("nas".parse().unwrap(), space)]);
+        self.feed(second, Input::Heard(beat));
+    }
+
+    fn storages(&self, second: u64) -> BTreeMap<String, Space> {
+        let none = BTreeMap::new();
+        let around = Surroundings {
+            bus_version: None,
+            started_at: at(0),
+            refused: BTreeMap::new(),
+            last_pass_at: None,
+            watchdog: None,
+            log_copies: None,
+        };
+        metrics(Scene { now: at(second), ..self.scene(&none) }, &around, &LastVerdicts::new()).storages
     }
 
     fn say(&mut self, second: u64, name: &str, fact: impl Into<AgentFact>) {
@@ -387,6 +409,10 @@ fn nodes_routines_alerts_and_the_whole_are_shown() {
         watchdog: Some(WatchdogView { called_at: Some(at(0)), failures: 2, failures_total: 5 }),
         log_copies: Some(LogCopies { wanted: 3, kept: 3 }),
     };
+    let verdicts = LastVerdicts::from([("nightly".parse().unwrap(), (VerdictKind::Diverged, Some(at(64))))]);
+    let mut figures = metrics(scene, &around, &verdicts);
+    figures.version = "as built".to_owned();
+    assert_json_snapshot!("metrics", figures);
     let mut whole = status(scene, &around, Vec::new());
     whole.version = "as built".to_owned();
     assert_json_snapshot!("status", whole);
@@ -413,4 +439,15 @@ fn a_filter_holds_only_where_every_condition_does() {
         assert!(!run_matches(landed, &other), "{other:?}");
     }
     assert_eq!(rows_wanted(&Paging::default()), 100);
+}
+
+#[test]
+fn a_storage_that_several_see_is_one_and_the_word_of_a_silent_node_does_not_count() {
+    let mut stage = Stage::new();
+    let space = |free_bytes| Space { free_bytes, total_bytes: 100 };
+    stage.sees(10, "a", Some("shelf"), space(7));
+    stage.sees(11, "b", Some("shelf"), space(5));
+    assert_eq!(stage.storages(12), BTreeMap::from([("shelf".to_owned(), space(5))]));
+    stage.sees(500, "b", None, space(3));
+    assert_eq!(stage.storages(501), BTreeMap::from([("b/nas".to_owned(), space(3))]), "expected that a is silent");
 }

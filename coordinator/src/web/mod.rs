@@ -7,6 +7,7 @@ mod door;
 mod events;
 mod health;
 mod markup;
+mod metrics;
 mod pages;
 mod problem;
 mod server;

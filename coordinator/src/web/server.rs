@@ -28,6 +28,7 @@ use super::api;
 use super::door::Door;
 use super::events::{Hub, Listening};
 use super::health;
+use super::metrics;
 use super::pages;
 use super::problem::Details;
 use super::tls::{self, Secured, TlsError};
@@ -71,6 +72,8 @@ pub(super) struct Site {
 #[derive(Debug)]
 pub(super) struct Front {
     pub(super) public_url: Option<PublicUrl>,
+    /// Whether `/metrics` needs no token.
+    pub(super) metrics_open: bool,
     /// Without TLS of its own.
     pub(super) is_plain: bool,
     /// With a certificate that was given, so that browsers may insist on it.
@@ -178,6 +181,7 @@ pub async fn start(web: &WebConfig, home: Home, door: Door) -> Result<Pages, Web
     let scheme = if secured.is_some() { "https" } else { "http" };
     let front = Arc::new(Front {
         public_url: web.public_url.clone(),
+        metrics_open: web.metrics_open,
         is_plain: secured.is_none(),
         is_trusted_tls: matches!(web.tls, WebTls::Files { .. }),
         listens_at: format!("{scheme}://{address}"),
@@ -237,6 +241,7 @@ fn routes(site: Site) -> Router {
         .merge(access::routes())
         .merge(api::routes())
         .merge(pages::routes(&site))
+        .merge(metrics::routes())
         .fallback(|uri: Uri| async move { Details::not_found(uri.path()) })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

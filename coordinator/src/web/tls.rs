@@ -204,7 +204,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn web(tls: WebTls) -> WebConfig {
-        WebConfig { listen: "192.0.2.7:0".parse().unwrap(), public_url: None, tls }
+        WebConfig { listen: "192.0.2.7:0".parse().unwrap(), public_url: None, tls, metrics_open: false }
     }
 
     #[test]

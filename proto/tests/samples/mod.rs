@@ -369,6 +369,7 @@ pub(crate) fn requests() -> Vec<Request> {
             },
         },
         Request::Trends { routine: Some(routine()), node: Some(node()), days: 30 },
+        Request::Metrics,
         Request::Logs { run: run(), offset: 0 },
         Request::Start {
             routine: routine(),
@@ -418,6 +419,7 @@ pub(crate) fn beat() -> Beat {
             memory_total_bytes: 100,
             memory_available_bytes: 50,
             disks: BTreeMap::from([("/".to_owned(), Space { free_bytes: 1, total_bytes: 2 })]),
+            targets: BTreeMap::new(),
             on_battery: Some(false),
             agent_memory_bytes: 9,
         },
@@ -425,6 +427,13 @@ pub(crate) fn beat() -> Beat {
         paused: Some("on battery".to_owned()),
         sent_at: at("2026-11-20T02:00:05Z"),
     }
+}
+
+/// Of a node that sees its destinations.
+pub(crate) fn far_sighted_beat() -> Beat {
+    let mut beat = beat();
+    beat.vitals.targets = BTreeMap::from([("main".parse().unwrap(), Space { free_bytes: 3, total_bytes: 4 })]);
+    beat
 }
 
 pub(crate) fn beacon() -> Beacon {

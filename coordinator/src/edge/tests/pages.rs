@@ -1,6 +1,7 @@
 //! Stories of the pages that a coordinator serves itself.
 
 use landfall_proto::limit::LimitName;
+use landfall_proto::metrics::Status;
 
 use super::*;
 use crate::edge::feed::News;
@@ -62,5 +63,25 @@ async fn an_onlooker_hears_of_each_record_that_a_round_changes() {
             nodes += changed.nodes.len();
         }
     }
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_told_the_figures_and_the_bus_where_they_are() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let agent = Agent::start(&story.hub, "a", Script::Lands).await;
+    story.nodes_online(1).await;
+    let round = story.start().await;
+    story.verdict(round).await;
+    let Reply::Metrics(figures) = story.page("one", Request::Metrics).await else { panic!("expected the figures") };
+    let backup = figures.nodes[0].plans[0].backup.unwrap();
+    assert_eq!(backup.status, Some(Status::Ok), "{figures:?}");
+    assert_eq!(figures.routines[0].last_verdict, Some(VerdictKind::Converged), "{figures:?}");
+    assert!(figures.coordinator.leads && figures.coordinator.last_pass_at.is_some(), "{figures:?}");
+    let refused = |reply: &Reply| if let Reply::Refused(problem) = reply { Some(problem.fix.clone()) } else { None };
+    let fix = story.until(Request::Metrics, |reply| refused(&reply)).await;
+    assert!(fix.contains("/metrics"), "expected where the figures are: {fix}");
+    drop(agent);
     life.end().await;
 }

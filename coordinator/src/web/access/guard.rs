@@ -28,6 +28,9 @@ const FORM_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 /// What everybody may ask for: the way in, what it looks like, whether we live, and places with secrets of their own.
 const OPEN: [&str; 5] = ["/login", "/assets", "/health", "/ping", "/heartbeat"];
 
+/// The figures: open where the configuration says so.
+const METRICS: &str = "/metrics";
+
 /// What everybody who is in may do about himself.
 const OWN: [&str; 2] = ["/logout", "/account"];
 
@@ -75,7 +78,8 @@ async fn admitted(site: &Site, peer: SocketAddr, mut request: Request) -> Result
         let why = "the request was made by a page of another site";
         return Err(forbidden("foreign-site", why, "use the pages of this server itself").into());
     }
-    if is_below(request.uri().path(), &OPEN) {
+    let path = request.uri().path();
+    if is_below(path, &OPEN) || (site.front.metrics_open && path == METRICS) {
         return Ok(request);
     }
     let caller = match who(&site.access, request.headers()) {

@@ -31,7 +31,7 @@ pub(super) struct Served {
 }
 
 pub(super) fn plain() -> WebConfig {
-    WebConfig { listen: "127.0.0.1:0".parse().unwrap(), public_url: None, tls: WebTls::Plain }
+    WebConfig { listen: "127.0.0.1:0".parse().unwrap(), public_url: None, tls: WebTls::Plain, metrics_open: false }
 }
 
 impl Story {
