@@ -128,6 +128,8 @@ impl WaitReason {
             Self::NodeOffline { .. } => "node_offline",
             Self::NodeBusy { .. } => "node_busy",
             Self::NodeQuarantined { .. } => "node_quarantined",
+            Self::NodeFull { .. } => "node_full",
+            Self::EarlierRun { .. } => "earlier_run",
             Self::Turn => "turn",
         }
     }

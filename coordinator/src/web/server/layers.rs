@@ -100,8 +100,13 @@ mod tests {
             authority: "backup.example".to_owned(),
             is_https: true,
         };
-        let front =
-            Front { public_url: Some(public), is_plain: true, is_trusted_tls: false, listens_at: "x".to_owned() };
+        let front = Front {
+            public_url: Some(public),
+            metrics_open: false,
+            is_plain: true,
+            is_trusted_tls: false,
+            listens_at: "x".to_owned(),
+        };
         for ours in ["localhost", "LOCALHOST:8440", "127.0.0.1:1", "[::1]:8440", "[::1]", "backup.example"] {
             assert!(names_us(&front, Some(ours)), "{ours}");
         }
