@@ -7,7 +7,7 @@ use landfall_proto::id::NodeId;
 use super::place::Place;
 
 /// The lines to print.
-pub(super) fn advice(place: &Place, program: &Path, nodes: &[NodeId]) -> Vec<String> {
+pub(super) fn advice(place: &Place, program: &Path, nodes: &[NodeId], pages: &str) -> Vec<String> {
     let landfall = quoted(program);
     let (repository, password) = (quoted(&place.repository()), quoted(&place.password()));
     let restic = format!("RESTIC_PASSWORD_FILE={password} restic -r {repository}");
@@ -20,6 +20,11 @@ pub(super) fn advice(place: &Place, program: &Path, nodes: &[NodeId]) -> Vec<Str
         lines.push(format!("  # {what}"));
         lines.push(format!("  {command}"));
     };
+    let config = quoted(&place.coordinator().join("coordinator.toml"));
+    add(
+        &format!("the pages are at {pages}/; this makes a link by which you become a user of them"),
+        format!("{landfall} user --config {config} invite"),
+    );
     add("the mesh in one glance, and every fact as it comes", format!("{landfall} status; {landfall} watch"));
     add("another round, with its verdict", format!("{landfall} start nightly --follow"));
     if let Some(node) = nodes.last() {
@@ -62,7 +67,7 @@ mod tests {
     fn commands_can_be_copied_whatever_the_folder_is_called() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::make(&folder.path().join("it's here")).unwrap();
-        let text = advice(&place, Path::new("/bin/landfall"), &["node-2".parse().unwrap()]).join("\n");
+        let text = advice(&place, Path::new("/bin/landfall"), &["node-2".parse().unwrap()], "http://x").join("\n");
         assert!(text.contains(r"it'\''s here/pid/node-2')"), "{text}");
         assert!(text.contains(r"it'\''s here/repository' snapshots"), "{text}");
         assert_eq!(quoted(Path::new("/a/b-1.c")), "/a/b-1.c");

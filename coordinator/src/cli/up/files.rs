@@ -86,7 +86,7 @@ fn store_bytes(folder: &Path) -> u64 {
 
 fn coordinator_text(memory: &Memory, place: &Place) -> String {
     format!(
-        "{HEAD}cluster = \"{}\"\nname = \"main\"\nstate_dir = {}\nsigning_seed_file = {}\n\n[bus]\nurls = [\"{}\"]\nseed_file = {}\nsystem_seed_file = {}\n\n[[sink]]\nkind = \"journal\"\n\n[[sink]]\nkind = \"jsonl\"\npath = {}\n",
+        "{HEAD}cluster = \"{}\"\nname = \"main\"\nstate_dir = {}\nsigning_seed_file = {}\n\n[bus]\nurls = [\"{}\"]\nseed_file = {}\nsystem_seed_file = {}\n\n[[sink]]\nkind = \"journal\"\n\n[[sink]]\nkind = \"jsonl\"\npath = {}\n\n[web]\nlisten = \"127.0.0.1:{}\"\n",
         memory.cluster,
         quoted(&place.coordinator().join("state")),
         quoted(&place.seed("signing")),
@@ -94,6 +94,7 @@ fn coordinator_text(memory: &Memory, place: &Place) -> String {
         quoted(&place.seed("coordinator")),
         quoted(&place.seed("watch")),
         quoted(&place.alerts()),
+        memory.web_port,
     )
 }
 
@@ -130,8 +131,13 @@ mod tests {
     fn written(name: &str) -> (tempfile::TempDir, Memory, Place) {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::make(&folder.path().join(name)).unwrap();
-        let memory =
-            Memory { cluster: "home".parse().unwrap(), port: 4333, nodes: 2, sources: vec![folder.path().to_owned()] };
+        let memory = Memory {
+            cluster: "home".parse().unwrap(),
+            port: 4333,
+            web_port: 4334,
+            nodes: 2,
+            sources: vec![folder.path().to_owned()],
+        };
         write_all(&memory, &place, false).unwrap();
         (folder, memory, place)
     }

@@ -20,6 +20,9 @@ const CLUSTER_FIRST: &str = "local";
 pub(super) struct Memory {
     pub(super) cluster: ClusterName,
     pub(super) port: u16,
+    /// Where the pages are; 0 where they have had no place yet.
+    #[serde(default)]
+    pub(super) web_port: u16,
     pub(super) nodes: u32,
     pub(super) sources: Vec<PathBuf>,
 }
@@ -52,13 +55,24 @@ impl Memory {
         format!("nats://{}", self.address())
     }
 
+    /// The pages' address as a person types it.
+    pub(super) fn pages(&self) -> String {
+        format!("http://{}", SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), self.web_port))
+    }
+
     fn first(options: &Up, sources: Vec<PathBuf>) -> Result<Self, Failure> {
         let sources = if sources.is_empty() { vec![here()?] } else { sources };
         let cluster = match &options.cluster {
             Some(cluster) => cluster.clone(),
             None => CLUSTER_FIRST.parse().expect("the default name is a cluster name"),
         };
-        Ok(Self { cluster, port: free_port()?, nodes: options.nodes.unwrap_or(NODES_FIRST), sources })
+        Ok(Self {
+            cluster,
+            port: free_port()?,
+            web_port: free_port()?,
+            nodes: options.nodes.unwrap_or(NODES_FIRST),
+            sources,
+        })
     }
 
     fn changed(mut self, options: &Up, sources: Vec<PathBuf>, place: &Place) -> Result<Self, Failure> {
@@ -77,6 +91,9 @@ impl Memory {
         }
         if TcpListener::bind(self.address()).is_err() {
             self.port = free_port()?;
+        }
+        if self.web_port == 0 || TcpListener::bind((Ipv4Addr::LOCALHOST, self.web_port)).is_err() {
+            self.web_port = free_port()?;
         }
         Ok(self)
     }

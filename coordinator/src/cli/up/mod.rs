@@ -141,7 +141,7 @@ impl Scene<'_> {
         self.settled.set(true);
         if !screen.json && !screen.quiet {
             screen.line("");
-            advice::advice(place, &self.programs.landfall, &self.memory.node_ids())
+            advice::advice(place, &self.programs.landfall, &self.memory.node_ids(), &self.memory.pages())
                 .iter()
                 .for_each(|line| screen.line(line));
         }
