@@ -50,6 +50,9 @@ pub struct Beat {
     #[serde(default)]
     pub paused: Option<String>,
     pub sent_at: Timestamp,
+    /// The highest epoch that it has obeyed: a leader of a lower one is heard by nobody here, and has to claim above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
 }
 
 /// A run that is alive, and how long ago it last moved.

@@ -1,5 +1,6 @@
 //! "I am here", every five seconds, from a task of its own: a slow disk does not make a node look dead.
 
+use landfall_proto::envelope::Epoch;
 use landfall_proto::id::{Incarnation, RunId};
 use landfall_proto::live::{BEAT_INTERVAL, BEAT_KIND, Beat, LiveRun};
 use landfall_proto::report::{Progress, Vitals};
@@ -22,6 +23,7 @@ pub(super) struct Standing {
     pub(super) outbox: u64,
     pub(super) live: Vec<LiveSince>,
     pub(super) paused: Option<String>,
+    pub(super) epoch: Epoch,
     /// Whose space is looked at.
     pub(super) places: Places,
 }
@@ -74,5 +76,6 @@ fn compose(port: &Port, standing: &Standing, vitals: Vitals, now: Timestamp) -> 
         live: live.collect(),
         paused: standing.paused.clone(),
         sent_at: now,
+        epoch: Some(standing.epoch),
     }
 }

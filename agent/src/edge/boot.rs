@@ -124,6 +124,7 @@ impl Shell {
             outbox: 0,
             live: Vec::new(),
             paused: None,
+            epoch: agent.epoch(),
             places: Places::default(),
         };
         let (standing, _) = watch::channel(standing);

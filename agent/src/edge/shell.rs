@@ -352,6 +352,7 @@ impl Shell {
             outbox: self.spool.outbox_len(),
             live,
             paused: self.agent.paused().map(str::to_owned),
+            epoch: self.agent.epoch(),
             places: Places::clone(&self.places),
         };
         self.standing.send_replace(standing);

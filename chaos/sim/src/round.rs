@@ -271,6 +271,7 @@ impl Talker {
     fn beat(&self, now: Timestamp) -> Beat {
         let live = self.run.iter().map(|(about, _)| LiveRun { run: about.run, idle_ms: 0, progress: None }).collect();
         Beat {
+            epoch: None,
             node: self.id.clone(),
             incarnation: self.incarnation,
             version: "1".to_owned(),

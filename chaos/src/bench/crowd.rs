@@ -185,6 +185,7 @@ impl Agent {
     async fn beat(&self) -> anyhow::Result<()> {
         let vitals = Vitals { memory_total_bytes: 8 << 30, memory_available_bytes: 4 << 30, ..Vitals::default() };
         let beat = Beat {
+            epoch: None,
             node: self.node.clone(),
             incarnation: self.writer.incarnation(),
             version: "bench".to_owned(),

@@ -189,7 +189,8 @@ impl<'a> Health<'a> {
     /// A run that its node refused for good has failed.
     fn refused(&mut self, read: &'a Read<'a>, body: &Answered) {
         let Some(reason) = body.refused else { return };
-        if matches!(reason, Reason::Busy | Reason::NodeSilent) {
+        // A full disk is asked again, as a busy node is.
+        if matches!(reason, Reason::Busy | Reason::NodeSilent | Reason::NoSpace) {
             return;
         }
         let run = self.dispatched.get(&body.command).and_then(|run| self.runs.get(run)).cloned();

@@ -222,6 +222,7 @@ fn beat(name: &str) -> Beat {
     let incarnation = Incarnation(Uuid::from_u128(2));
     let (version, live, paused) = ("1.0".to_owned(), Vec::new(), None);
     Beat {
+        epoch: None,
         node: node(name),
         incarnation,
         version,

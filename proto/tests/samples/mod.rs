@@ -409,6 +409,7 @@ pub(crate) fn progress() -> Progress {
 
 pub(crate) fn beat() -> Beat {
     Beat {
+        epoch: None,
         node: node(),
         incarnation: incarnation(),
         version: "0.1.0".to_owned(),

@@ -31,6 +31,9 @@ impl Mesh {
         // Beats that waited while this process stood still are older than the log that it has read since. It is blind then, and
         // measures no later beat by what it folded meanwhile.
         let folded = writer.filter(|_| self.sees_the_log()).map_or(0, |writer| writer.next_seq);
+        // A log and its ledgers that were lost together leave a leader whom no node believes, and who would notice it only when
+        // it has something to command.
+        self.process.is_outranked |= self.leads() && beat.epoch.is_some_and(|obeyed| obeyed > self.epoch());
         let before = self.live.get(&node);
         let was_heard = before.is_some_and(|live| live.is_heard(now));
         let was_paused = before.is_some_and(|live| live.paused.is_some());

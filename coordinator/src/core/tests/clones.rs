@@ -15,6 +15,7 @@ use crate::core::step::Input;
 /// Another machine of the same name beats between the beats of the first.
 fn twin_beats(world: &mut World, name: &str) {
     let beat = Beat {
+        epoch: None,
         node: node(name),
         incarnation: Incarnation(Uuid::from_u128(0x7717)),
         version: "1".to_owned(),

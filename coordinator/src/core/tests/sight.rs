@@ -1,6 +1,7 @@
 //! Stories of a log that goes out of sight: nothing is decided blind, and what passed meanwhile is judged late and rightly.
 
 use landfall_proto::control::{Reply, Request};
+use landfall_proto::envelope::Epoch;
 use landfall_proto::id::RunId;
 use landfall_proto::report::{Outcome, Reason};
 use landfall_proto::time::{Duration, after};
@@ -202,4 +203,18 @@ fn a_node_that_has_obeyed_a_later_leader_makes_this_one_claim_a_later_term_and_n
     let settled = world.decisions("leader_claimed");
     world.pass("5m");
     assert_eq!(world.decisions("leader_claimed"), settled);
+}
+
+#[test]
+fn a_beat_that_tells_of_a_later_leader_makes_this_one_claim_above_it_with_nothing_to_command() {
+    for obeyed in [Epoch { era: 0, term: 3 }, Epoch { era: 2, term: 1 }] {
+        let mut world = World::new(&["a"]);
+        world.pass("10s");
+        world.agents.get_mut(&node("a")).unwrap().obeyed = Some(obeyed);
+        world.pass("5m");
+        assert!(world.mesh().epoch() >= obeyed, "{:?}", world.mesh().epoch());
+        let settled = world.decisions("leader_claimed");
+        world.pass("5m");
+        assert_eq!(world.decisions("leader_claimed"), settled);
+    }
 }

@@ -189,6 +189,7 @@ fn a_disk_that_runs_full_is_told_and_told_again_when_it_happens_again() {
         live.vitals.disks.insert("/".to_owned(), space);
         world.now = landfall_proto::time::after(world.now, Duration::from_secs(5));
         let beat = landfall_proto::live::Beat {
+            epoch: None,
             node: node("a"),
             incarnation: live.incarnation,
             version: "1".to_owned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use landfall_proto::alert::AlertKey;
 use landfall_proto::command::{Action, Answer, Command, Refused};
 use landfall_proto::control::{Reply, Request};
-use landfall_proto::envelope::{ContentHash, Envelope, Identity, Position};
+use landfall_proto::envelope::{ContentHash, Envelope, Epoch, Identity, Position};
 use landfall_proto::fact::agent::{
     AgentFact, AgentStarted, PlanAnnouncement, PlansAnnounced, RunAbout, RunFinished, RunStarted, StartCause, Witnessed,
 };
@@ -79,6 +79,8 @@ pub(super) struct Agent {
     /// Snapshots that it does not find as a witness.
     pub(super) blind_to: BTreeSet<NodeId>,
     pub(super) paused: Option<String>,
+    /// What its beats say of the leaders that it has obeyed.
+    pub(super) obeyed: Option<Epoch>,
     pub(super) plan: PlanAnnouncement,
     /// Every fact it ever published, to be sent again.
     written: Vec<Logged>,
@@ -146,6 +148,7 @@ impl World {
             done: BTreeSet::new(),
             blind_to: BTreeSet::new(),
             paused: None,
+            obeyed: None,
             plan: plan(),
             written: Vec::new(),
             kept_from: 0,
@@ -592,6 +595,7 @@ impl Agent {
     pub(super) fn beat(&self, id: &NodeId, now: Timestamp) -> Beat {
         let live = self.live.keys().map(|run| LiveRun { run: *run, idle_ms: 0, progress: None }).collect();
         Beat {
+            epoch: self.obeyed,
             node: id.clone(),
             incarnation: self.incarnation,
             version: "1".to_owned(),

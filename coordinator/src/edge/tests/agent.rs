@@ -90,6 +90,7 @@ impl Agent {
         loop {
             let next_seq = self.written.lock().await.len() as u64;
             let beat = Beat {
+                epoch: None,
                 node: self.node.clone(),
                 incarnation: self.incarnation,
                 version: "1".to_owned(),

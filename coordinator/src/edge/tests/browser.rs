@@ -117,7 +117,7 @@ async fn forms_act_once_and_lead_to_the_page_that_shows_it() {
     let browser = Browser::open(&story, "one").await;
     let page = browser.text("/routines/nightly").await;
     let (_, rest) = page.split_once("name=\"request\" value=\"").unwrap();
-    let fields = format!("csrf=&request={}&task=backup&node=", &rest[..36]);
+    let fields = format!("request={}&task=backup&node=", &rest[..36]);
     let first = browser.post("/routines/nightly/start", &fields).await;
     assert_eq!(first.0, StatusCode::SEE_OTHER);
     assert!(first.1.starts_with("/rounds/"), "{}", first.1);
@@ -132,10 +132,10 @@ async fn forms_act_once_and_lead_to_the_page_that_shows_it() {
     assert_eq!((status, to), (StatusCode::SEE_OTHER, format!("/runs/{run}?told=cancelling")));
     let page = browser.text(&format!("/runs/{run}?told=cancelling")).await;
     assert!(page.contains("cancelling until its process is gone"), "{page}");
-    assert!(page.contains("page asked to cancel it"), "the log says who asked: {page}");
-    assert_eq!(browser.post("/limits", "csrf=&name=cluster&value=7").await.0, StatusCode::SEE_OTHER);
+    assert!(page.contains("oscar asked to cancel it"), "the log says who asked: {page}");
+    assert_eq!(browser.post("/limits", "name=cluster&value=7").await.0, StatusCode::SEE_OTHER);
     assert!(browser.text("/queue").await.contains("of 7 taken"));
-    let nonsense = browser.post("/limits", "csrf=&name=<b>&value=7").await;
+    let nonsense = browser.post("/limits", "name=<b>&value=7").await;
     assert_eq!(nonsense.0, StatusCode::NOT_FOUND);
     assert_eq!(browser.get(&format!("/runs/{run}/cancel")).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     life.end().await;

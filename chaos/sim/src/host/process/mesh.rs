@@ -119,6 +119,7 @@ impl Host {
         });
         let head = self.disk.head();
         out.push(Out::Beat(Box::new(Beat {
+            epoch: Some(process.agent.epoch()),
             node: self.spec.node.clone(),
             incarnation: head.incarnation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
