@@ -92,7 +92,9 @@ impl Shell {
                 aside.display()
             );
         }
-        let cause = match (opened.is_fresh, traces.is_empty() && opened.quarantined.is_none()) {
+        // A life that ended before it had said anything does not go on: it is begun once more.
+        let is_new = opened.is_fresh || opened.spool.next_seq() == 0;
+        let cause = match (is_new, traces.is_empty() && opened.quarantined.is_none()) {
             (false, _) => StartCause::Restarted,
             (true, true) => StartCause::First,
             (true, false) => StartCause::Rebuilt,

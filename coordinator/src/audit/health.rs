@@ -174,7 +174,9 @@ impl<'a> Health<'a> {
 
     fn concluded(&mut self, read: &'a Read<'a>, body: &RoundConcluded) {
         let Some((routine, _, since)) = self.rounds.get(&body.round).cloned() else { return };
-        if body.verdict.kind != VerdictKind::Overdue {
+        let mut missing = body.verdict.nodes.iter().filter(|node| node.standing == Standing::Missing);
+        // One that calls a node missing whose report stands before it does not fall, and is made again.
+        if body.verdict.kind != VerdictKind::Overdue || missing.any(|node| self.reported.contains(&node.run)) {
             return;
         }
         self.ever_overdue.insert(routine.clone());

@@ -97,11 +97,13 @@ impl World {
     fn connect(&mut self, client: Client, life: u64) {
         let is_reachable = self.bus.is_up();
         let is_running = self.is_running(client);
+        // A journal that could not be begun for want of room is begun later, and the line after it.
+        let begins_later = matches!(client, Client::Node(index) if self.nodes[index].down_since.is_none());
         let link = self.link(client);
-        if link.life != life || link.is_connected || !is_running {
+        if link.life != life || link.is_connected || !(is_running || begins_later) {
             return;
         }
-        if !is_reachable || link.is_cut() {
+        if !is_running || !is_reachable || link.is_cut() {
             self.connect_soon(client, CONNECT_AGAIN_MS.0, CONNECT_AGAIN_MS.1);
             return;
         }

@@ -112,7 +112,10 @@ impl<'a> Told<'a> {
         if round.concluding.is_none_or(|(_, seen, of)| seen < of) {
             return Vec::new();
         }
-        round.concluded = Some(read);
+        // One that calls a node missing whose report stands before it does not fall: it was long on its way, and is made again.
+        let is_outrun =
+            round.standings.iter().any(|it| it.standing == Standing::Missing && self.reports.contains_key(&it.run));
+        round.concluded = (!is_outrun).then_some(read);
         let mut found = Vec::new();
         let mut say = |what: String, also: Option<&Read<'_>>| {
             let violation = Violation::new(NAME, format!("the verdict on round {} {what}", body.round));

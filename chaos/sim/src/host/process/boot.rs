@@ -28,7 +28,8 @@ impl Host {
         };
         let clock = self.clock(now);
         let traces = self.traces();
-        let cause = match (found.is_fresh, traces.is_empty() && !found.was_rotten) {
+        let is_new = found.is_fresh || self.disk.head().next_seq == 0;
+        let cause = match (is_new, traces.is_empty() && !found.was_rotten) {
             (false, _) => StartCause::Restarted,
             (true, true) => StartCause::First,
             (true, false) => StartCause::Rebuilt,
