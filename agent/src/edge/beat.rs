@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::bus::Port;
 use super::clock;
-use super::shell::{Inputs, Wake};
+use super::shell::{Inputs, Shell, Wake};
 use super::vitals::{Gauge, Places};
 use crate::core::Input;
 
@@ -34,6 +34,29 @@ pub(super) struct LiveSince {
     pub(super) run: RunId,
     pub(super) moved_at: Timestamp,
     pub(super) progress: Option<Progress>,
+}
+
+impl Shell {
+    /// Shows the beat what there is to say.
+    pub(super) fn stand(&mut self) {
+        let live: Vec<LiveSince> = self
+            .agent
+            .live()
+            .iter()
+            .map(|(run, live)| LiveSince { run: *run, moved_at: live.moved_at, progress: live.progress.clone() })
+            .collect();
+        self.cancels.retain(|run, _| self.agent.live().contains_key(run));
+        let standing = Standing {
+            incarnation: self.spool.incarnation(),
+            next_seq: self.spool.next_seq(),
+            outbox: self.spool.outbox_len(),
+            live,
+            paused: self.agent.paused().map(str::to_owned),
+            epoch: self.agent.epoch(),
+            places: Places::clone(&self.places),
+        };
+        self.standing.send_replace(standing);
+    }
 }
 
 /// Beats for ever, and at once where a leader is new. Where the node has rules for resting, the core hears of each look at the machine too.

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::alarm::Siren;
-use super::beat::{LiveSince, Standing};
+use super::beat::Standing;
 use super::bus::Port;
 use super::fence::FenceFile;
 use super::news::News;
@@ -335,27 +335,6 @@ impl Shell {
     fn write_down(&self, changes: &[Change], facts: &[AgentFact], now: Timestamp) -> Result<(), SpoolError> {
         self.fence.keep(changes).map_err(|source| SpoolError::Fence { path: self.fence.path(), source })?;
         self.spool.commit(changes, facts, now)
-    }
-
-    /// Shows the beat what there is to say.
-    fn stand(&mut self) {
-        let live: Vec<LiveSince> = self
-            .agent
-            .live()
-            .iter()
-            .map(|(run, live)| LiveSince { run: *run, moved_at: live.moved_at, progress: live.progress.clone() })
-            .collect();
-        self.cancels.retain(|run, _| self.agent.live().contains_key(run));
-        let standing = Standing {
-            incarnation: self.spool.incarnation(),
-            next_seq: self.spool.next_seq(),
-            outbox: self.spool.outbox_len(),
-            live,
-            paused: self.agent.paused().map(str::to_owned),
-            epoch: self.agent.epoch(),
-            places: Places::clone(&self.places),
-        };
-        self.standing.send_replace(standing);
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {

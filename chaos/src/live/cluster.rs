@@ -71,8 +71,7 @@ impl Setup {
     /// Lines for the coordinator's `[policy]`.
     #[must_use]
     pub fn policy(mut self, lines: &str) -> Self {
-        self.policy.push_str(lines);
-        self.policy.push('\n');
+        let _ = writeln!(self.policy, "{lines}");
         self
     }
 
@@ -86,7 +85,7 @@ impl Setup {
     /// The coordinator shows its pages at a free port, which its log names.
     #[must_use]
     pub fn pages(mut self) -> Self {
-        self.sinks.push_str("[web]\nlisten = \"127.0.0.1:0\"\nmetrics_open = true\n");
+        self.sinks += "[web]\nlisten = \"127.0.0.1:0\"\nmetrics_open = true\n";
         self
     }
 
@@ -150,12 +149,10 @@ impl Setup {
         let papers = has_papers.then(|| Authority::of_mesh(&place));
         let tls_of = |name: &str| papers.as_ref().map(|authority| authority.client(&place, name, Validity::Good));
         let seeds = Seeds::draw(&place, &nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>());
+        let tls = papers.as_ref().map(|authority| authority.server(&place));
         let mut servers = match has_three_servers {
             true => BusServer::three(&place, &seeds),
-            false => {
-                let tls = papers.as_ref().map(|authority| authority.server(&place));
-                vec![BusServer::alone(&place, &seeds, store_bytes_max, tls)]
-            }
+            false => vec![BusServer::alone(&place, &seeds, store_bytes_max, tls)],
         };
         servers.iter_mut().for_each(|server| server.start());
         let urls: Vec<String> = servers.iter().map(BusServer::url).collect();

@@ -3,32 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
+use async_nats::Message;
+use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use async_nats::jetstream::stream::ConsumerErrorKind;
-use async_nats::{Message, StatusCode, Subscriber};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::delay::jittered;
+use super::feed::{Feed, PULL_MESSAGES, Taken};
 use super::health::BusHealth;
-use super::log::{self, LogState, timestamp, unanswered};
+use super::log::{self, LogState, unanswered};
 use super::nats::{Nats, refusal_of};
-use super::place::Place;
 use super::reader::LogMessage;
 use super::told::{BusRefusal, Told};
 use crate::doubt::{Belief, Doubt, Word};
 use crate::time;
-
-/// Messages asked for at once. The next request leaves when half of them have come, so that the server never waits.
-const PULL_MESSAGES: usize = 400;
-
-/// How long a request waits at the server before it is made again.
-const PULL_WAIT: Duration = Duration::from_secs(30);
-
-/// How often the server says "still here" while a request waits.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Nothing at all for so long, not even a heartbeat: the consumer is made again. In a cluster of servers nothing else tells
 /// that the one which held the consumer is gone.
@@ -72,21 +63,6 @@ pub(super) struct Follower {
     created: Option<crate::time::Timestamp>,
     chunks: mpsc::Sender<Vec<LogMessage>>,
     standing: watch::Sender<Standing>,
-}
-
-/// One life of a consumer.
-struct Feed {
-    consumer: Consumer<Config>,
-    mail: Subscriber,
-    inbox: String,
-    /// Messages that were asked for and have not come.
-    outstanding: usize,
-    /// The consumer's own count; a gap in it means that a message was dropped on this side.
-    delivered: u64,
-    /// Connections at its start: after another one the server does not know it any more.
-    connects: u64,
-    health: watch::Receiver<BusHealth>,
-    last_message: Instant,
 }
 
 enum End {
@@ -342,61 +318,6 @@ impl Follower {
     }
 }
 
-enum Taken {
-    /// With the number of messages that the consumer still holds behind it.
-    Entry(LogMessage, u64),
-    Nothing,
-    Broken(&'static str),
-}
-
-impl Feed {
-    async fn pull(&mut self) -> bool {
-        let request = BatchConfig {
-            batch: PULL_MESSAGES,
-            expires: Some(PULL_WAIT),
-            idle_heartbeat: HEARTBEAT,
-            ..BatchConfig::default()
-        };
-        let sent = self.consumer.request_batch(request, self.inbox.clone().into());
-        let left = matches!(tokio::time::timeout(super::nats::API_MAX, sent).await, Ok(Ok(())));
-        if left {
-            self.outstanding += PULL_MESSAGES;
-        }
-        left
-    }
-
-    fn take(&mut self, message: Message) -> Taken {
-        match message.status {
-            Some(StatusCode::IDLE_HEARTBEAT) => return Taken::Nothing,
-            Some(_) => return self.take_status(&message),
-            None => {}
-        }
-        let Some(place) = message.reply.as_deref().and_then(Place::read) else {
-            return Taken::Broken("a message without a place in the log");
-        };
-        if place.delivery != self.delivered + 1 {
-            return Taken::Broken("a message was dropped on the way");
-        }
-        self.delivered = place.delivery;
-        self.outstanding = self.outstanding.saturating_sub(1);
-        let subject = message.subject.to_string();
-        let time = timestamp(i128::from(place.nanoseconds));
-        Taken::Entry(LogMessage { seq: place.seq, subject, payload: message.payload, time }, place.pending)
-    }
-
-    /// A request that ended tells how much of it is left; every other word of the server ends this consumer.
-    fn take_status(&mut self, message: &Message) -> Taken {
-        let left = message.headers.as_ref().and_then(|headers| headers.get(PENDING_HEADER));
-        match left.and_then(|left| left.as_str().parse::<usize>().ok()) {
-            Some(left) => {
-                self.outstanding = self.outstanding.saturating_sub(left);
-                Taken::Nothing
-            }
-            None => Taken::Broken("the server ended the request"),
-        }
-    }
-}
-
 /// Returns when there have been more connections than `connects`.
 async fn another_connection(health: &mut watch::Receiver<BusHealth>, connects: u64) {
     while health.changed().await.is_ok() {
@@ -405,5 +326,3 @@ async fn another_connection(health: &mut watch::Receiver<BusHealth>, connects: u
         }
     }
 }
-
-const PENDING_HEADER: &str = "Nats-Pending-Messages";

@@ -3,6 +3,7 @@
 mod connect;
 mod delay;
 mod disconnects;
+mod feed;
 mod follow;
 mod health;
 mod log;
