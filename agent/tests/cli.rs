@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use landfall_proto::bus::freeze_process;
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_landfall-agent");
@@ -129,6 +130,12 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Also of one that nobody has taken note of: its parent is gone, and not every machine has a process that does it instead.
+fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
 fn text(output: &Output) -> String {
@@ -346,16 +353,15 @@ fn the_lock_of_a_run_that_died_with_its_agent_goes_at_the_next_start_and_a_stran
     let marks = walk(&machine.path("state")).into_iter().filter_map(|path| fs::read(path).ok());
     let pids: Vec<u64> =
         marks.filter_map(|mark| serde_json::from_slice::<Value>(&mark).ok()?["pid"].as_u64()).collect();
-    // A worker that could still move would notice the end of its agent and take its lock with it.
-    let signal = |name: &str| {
-        assert!(Command::new("kill").args([name, &pids[0].to_string()]).status().unwrap().success());
-    };
-    signal("-STOP");
+    // A worker that outlived its agent would take its lock with it, and an agent that outlived its worker would do so too. Nor can the
+    // worker be the one that stands still: the system wakes it when its agent ends, as the last of its group with a parent.
+    freeze_process(daemon.child.id()).unwrap();
+    let worker = u32::try_from(pids[0]).unwrap();
+    assert!(Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap().success());
     daemon.end("KILL");
-    signal("-KILL");
     visitor.wait().unwrap();
     fs::remove_file(machine.path("data/endless")).unwrap();
-    wait_for("the worker's end", || !Path::new(&format!("/proc/{}", pids[0])).exists());
+    wait_for("the worker's end", || has_ended(worker));
     let stranger = "ab".repeat(32);
     fs::write(machine.path("disk/repo/locks").join(&stranger), "not ours").unwrap();
     assert_eq!(locks().len(), 2);
@@ -365,6 +371,7 @@ fn the_lock_of_a_run_that_died_with_its_agent_goes_at_the_next_start_and_a_stran
 
     let daemon = machine.daemon();
     wait_for("the lock's end", || !locks().contains(&ours));
-    assert_eq!(locks(), [stranger]);
+    // The run that is taken up again may hold a lock of its own meanwhile.
+    assert!(locks().contains(&stranger));
     daemon.end("TERM");
 }

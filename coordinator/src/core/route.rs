@@ -150,6 +150,24 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
+impl Route {
+    /// Everything to these sinks, ends included, for tests that change what they are about.
+    pub(super) fn to(sinks: &[&str]) -> Self {
+        Self {
+            severity: None,
+            routines: Vec::new(),
+            labels: BTreeMap::new(),
+            kinds: BTreeSet::new(),
+            sinks: sinks.iter().map(ToString::to_string).collect(),
+            goes_on: false,
+            resolved: true,
+            success: false,
+            reminder_interval: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use landfall_proto::alert::AlertKey;
     use proptest::prelude::*;
@@ -173,20 +191,6 @@ mod tests {
         }
     }
 
-    fn route(sinks: &[&str]) -> Route {
-        Route {
-            severity: None,
-            routines: Vec::new(),
-            labels: BTreeMap::new(),
-            kinds: BTreeSet::new(),
-            sinks: sinks.iter().map(ToString::to_string).collect(),
-            goes_on: false,
-            resolved: true,
-            success: false,
-            reminder_interval: None,
-        }
-    }
-
     fn names(sinks: &[&str]) -> Vec<String> {
         sinks.iter().map(ToString::to_string).collect()
     }
@@ -206,9 +210,9 @@ mod tests {
     #[test]
     fn the_first_fitting_route_ends_the_way_unless_it_goes_on() {
         let sinks = names(&["journal", "mail", "pager"]);
-        let mut loud = route(&["pager"]);
+        let mut loud = Route::to(&["pager"]);
         loud.severity = Some(Severity::Critical);
-        let rest = route(&["mail"]);
+        let rest = Route::to(&["mail"]);
         let failed = alert("failed/nightly/a", Severity::Critical, Some("nightly"));
         let routes = [loud.clone(), rest.clone()];
         assert_eq!(told(&routes, &sinks, &failed, &[]).into_keys().collect::<Vec<_>>(), ["pager"]);
@@ -222,7 +226,7 @@ mod tests {
     #[test]
     fn what_no_route_fits_goes_to_all_and_only_an_empty_route_silences() {
         let sinks = names(&["journal", "mail"]);
-        let mut silent = route(&[]);
+        let mut silent = Route::to(&[]);
         silent.kinds.insert("late".to_owned());
         let late = alert("late/nightly", Severity::Info, Some("nightly"));
         assert!(told(std::slice::from_ref(&silent), &sinks, &late, &[]).is_empty());
@@ -235,7 +239,7 @@ mod tests {
         let sinks = names(&["mail"]);
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let (one, two) = (Labels::from([label("site", "a")]), Labels::from([label("role", "db")]));
-        let mut both = route(&["mail"]);
+        let mut both = Route::to(&["mail"]);
         both.labels = Labels::from([label("site", "a"), label("role", "db")]);
         assert!(!both.is_about(None, &[&one, &two]), "no node has both");
         let whole = Labels::from([label("site", "a"), label("role", "db"), label("rack", "7")]);

@@ -1,7 +1,5 @@
 //! Stories of who is told: routes, reminders, and sinks that take nothing for a while.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use landfall_proto::report::{Outcome, Reason};
 use landfall_proto::time::Duration;
 
@@ -10,20 +8,6 @@ use crate::core::route::Route;
 use crate::core::tell::standing;
 
 const KEY: &str = "failed/nightly/a";
-
-fn route(sinks: &[&str]) -> Route {
-    Route {
-        severity: None,
-        routines: Vec::new(),
-        labels: BTreeMap::new(),
-        kinds: BTreeSet::new(),
-        sinks: sinks.iter().map(ToString::to_string).collect(),
-        goes_on: false,
-        resolved: true,
-        success: false,
-        reminder_interval: None,
-    }
-}
 
 /// A world in which the night's backup has failed on its one node.
 fn failed(routes: Vec<Route>) -> World {
@@ -51,10 +35,10 @@ fn heard(world: &World, sink: &str) -> Vec<(bool, u32)> {
 
 #[test]
 fn a_route_sends_to_its_sinks_only_and_tells_the_end_only_where_it_is_wanted() {
-    let mut quiet = route(&["pager"]);
+    let mut quiet = Route::to(&["pager"]);
     quiet.resolved = false;
     quiet.goes_on = true;
-    let mut world = failed(vec![quiet, route(&["journal"])]);
+    let mut world = failed(vec![quiet, Route::to(&["journal"])]);
     mend(&mut world);
     assert_eq!(heard(&world, "pager"), [(false, 0)]);
     assert_eq!(heard(&world, "journal"), [(false, 0), (true, 0)]);
@@ -62,10 +46,10 @@ fn a_route_sends_to_its_sinks_only_and_tells_the_end_only_where_it_is_wanted() {
 
 #[test]
 fn what_is_still_open_is_told_again_and_a_restart_neither_repeats_nor_forgets() {
-    let mut loud = route(&["pager"]);
+    let mut loud = Route::to(&["pager"]);
     loud.reminder_interval = Some(Duration::from_secs(3600));
     loud.goes_on = true;
-    let mut world = failed(vec![loud, route(&["journal"])]);
+    let mut world = failed(vec![loud, Route::to(&["journal"])]);
     world.pass("50m");
     assert_eq!(heard(&world, "pager"), [(false, 0)]);
     world.restart(0);
@@ -89,7 +73,7 @@ fn what_is_still_open_is_told_again_and_a_restart_neither_repeats_nor_forgets() 
 
 #[test]
 fn another_leader_goes_on_where_the_last_one_stopped() {
-    let mut loud = route(&["pager"]);
+    let mut loud = Route::to(&["pager"]);
     loud.reminder_interval = Some(Duration::from_secs(600));
     let mut world = failed(vec![loud]);
     world.start_coordinator("beta");
@@ -141,8 +125,8 @@ fn an_end_that_nobody_took_is_not_told_behind_a_later_beginning() {
 
 #[test]
 fn who_was_told_the_beginning_hears_the_end_though_the_routes_have_changed() {
-    let mut world = failed(vec![route(&["pager"])]);
-    world.policy.routes = vec![route(&["journal"])];
+    let mut world = failed(vec![Route::to(&["pager"])]);
+    world.policy.routes = vec![Route::to(&["journal"])];
     mend(&mut world);
     assert_eq!(heard(&world, "pager"), [(false, 0), (true, 0)]);
 }
@@ -150,7 +134,7 @@ fn who_was_told_the_beginning_hears_the_end_though_the_routes_have_changed() {
 #[test]
 fn a_round_that_converged_is_told_only_where_a_route_asks_for_it() {
     let mut world = World::new(&["a", "b"]);
-    let mut glad = route(&["journal"]);
+    let mut glad = Route::to(&["journal"]);
     glad.success = true;
     glad.kinds.insert("none".to_owned());
     world.policy.routes = vec![glad];

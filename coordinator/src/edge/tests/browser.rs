@@ -6,7 +6,7 @@ use reqwest::{Response, StatusCode, redirect};
 use super::http::{Served, plain};
 use super::*;
 
-/// Oscar the operator's browser.
+/// The browser of somebody who has logged in.
 struct Browser {
     client: reqwest::Client,
     served: Served,
@@ -14,9 +14,13 @@ struct Browser {
 }
 
 impl Browser {
+    /// Ann's, who may do everything.
     async fn open(story: &Story, name: &str) -> Self {
-        let served = story.serve(name, &plain()).await;
-        let cookie = served.log_in("oscar").await;
+        Self::of("ann", story.serve(name, &plain()).await).await
+    }
+
+    async fn of(person: &str, served: Served) -> Self {
+        let cookie = served.log_in(person).await;
         let (_, csrf) = served.form("/account", Some(&cookie)).await;
         let headers = HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
         let client = reqwest::Client::builder().redirect(redirect::Policy::none()).default_headers(headers);
@@ -132,12 +136,29 @@ async fn forms_act_once_and_lead_to_the_page_that_shows_it() {
     assert_eq!((status, to), (StatusCode::SEE_OTHER, format!("/runs/{run}?told=cancelling")));
     let page = browser.text(&format!("/runs/{run}?told=cancelling")).await;
     assert!(page.contains("cancelling until its process is gone"), "{page}");
-    assert!(page.contains("oscar asked to cancel it"), "the log says who asked: {page}");
+    assert!(page.contains("ann asked to cancel it"), "the log says who asked: {page}");
     assert_eq!(browser.post("/limits", "name=cluster&value=7").await.0, StatusCode::SEE_OTHER);
     assert!(browser.text("/queue").await.contains("of 7 taken"));
     let nonsense = browser.post("/limits", "name=<b>&value=7").await;
     assert_eq!(nonsense.0, StatusCode::NOT_FOUND);
     assert_eq!(browser.get(&format!("/runs/{run}/cancel")).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_does_no_more_than_its_persons_role_allows() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let _a = Agent::start(&story.hub, "a", Script::Lands).await;
+    story.nodes_online(1).await;
+    let oscar = Browser::of("oscar", story.serve("one", &plain()).await).await;
+    assert_eq!(oscar.post("/limits", "name=cluster&value=7").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(oscar.post("/nodes/a/retire", "").await.0, StatusCode::FORBIDDEN);
+    let start = format!("request={}&task=backup&node=", Uuid::from_u128(7));
+    assert_eq!(oscar.post("/routines/nightly/start", &start).await.0, StatusCode::SEE_OTHER);
+    let vera = Browser::of("vera", story.serve("one", &plain()).await).await;
+    assert_eq!(vera.post("/routines/nightly/start", &start).await.0, StatusCode::FORBIDDEN);
+    assert!(vera.text("/queue").await.contains("of 4 taken"), "the limit is what it was");
     life.end().await;
 }
 

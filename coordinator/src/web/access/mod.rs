@@ -1,5 +1,6 @@
 //! Who may look in and act: users with passwords, programs with tokens, and roles. Each coordinator keeps its own in its state folder.
 
+mod act;
 mod error;
 mod forms;
 mod guard;
@@ -20,6 +21,7 @@ use axum::routing::{get, post};
 use axum_extra::extract::cookie::Key;
 use landfall_proto::time::{Duration, Timestamp, after};
 
+pub(in crate::web) use act::perform;
 pub use error::AccessError;
 pub(in crate::web) use guard::{Actor, FormToken, guard, too_large};
 pub(crate) use role::Role;

@@ -16,7 +16,7 @@ use super::BASE;
 use super::answer::refused;
 use super::query::{Given, bad, name};
 use crate::edge::clock;
-use crate::web::access::{Actor, Role};
+use crate::web::access::{Actor, perform};
 use crate::web::problem::Details;
 use crate::web::server::Site;
 
@@ -88,7 +88,6 @@ pub(super) async fn start(
     headers: HeaderMap,
     Given(given): Given<StartGiven>,
 ) -> Told {
-    actor.must_be(Role::Operator)?;
     let routine: RoutineName = name(&text).map_err(boxed)?;
     if given.nodes.len() > NODES_MAX {
         return Err(boxed(bad(
@@ -107,7 +106,6 @@ pub(super) async fn start(
 /// Ends a run.
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = RunId, Path)), responses((status = 200, body = Done)))]
 pub(super) async fn cancel_run(State(site): State<Site>, actor: Actor, Path(text): Path<String>) -> Told {
-    actor.must_be(Role::Operator)?;
     let id = known_run(&site, &text).await?;
     tell(&site, &actor, Request::Cancel { id, by: actor.name.clone() }, &text).await
 }
@@ -120,7 +118,6 @@ pub(super) async fn retry_run(
     Path(text): Path<String>,
     headers: HeaderMap,
 ) -> Told {
-    actor.must_be(Role::Operator)?;
     let id = known_run(&site, &text).await?;
     let request = request_id(&actor, &format!("retry {id}"), &headers).map_err(boxed)?;
     tell(&site, &actor, Request::Retry { id, by: actor.name.clone(), request }, &text).await
@@ -129,7 +126,6 @@ pub(super) async fn retry_run(
 /// Ends all runs of a round.
 #[utoipa::path(post, path = "/rounds/{id}/cancel", tag = "rounds", params(("id" = RoundId, Path)), responses((status = 200, body = Done)))]
 pub(super) async fn cancel_round(State(site): State<Site>, actor: Actor, Path(text): Path<String>) -> Told {
-    actor.must_be(Role::Operator)?;
     let id = known_round(&site, &text).await?;
     tell(&site, &actor, Request::Cancel { id, by: actor.name.clone() }, &text).await
 }
@@ -142,7 +138,6 @@ pub(super) async fn retry_round(
     Path(text): Path<String>,
     headers: HeaderMap,
 ) -> Told {
-    actor.must_be(Role::Operator)?;
     let id = known_round(&site, &text).await?;
     let request = request_id(&actor, &format!("retry {id}"), &headers).map_err(boxed)?;
     tell(&site, &actor, Request::Retry { id, by: actor.name.clone(), request }, &text).await
@@ -151,7 +146,6 @@ pub(super) async fn retry_round(
 /// Says that a node is gone for good: later rounds do not expect it.
 #[utoipa::path(post, path = "/nodes/{id}/retire", tag = "nodes", params(("id" = NodeId, Path)), responses((status = 200, body = Done)))]
 pub(super) async fn retire(State(site): State<Site>, actor: Actor, Path(text): Path<String>) -> Told {
-    actor.must_be(Role::Admin)?;
     let node: NodeId = name(&text).map_err(boxed)?;
     if let reply @ Reply::Refused(_) = site.door.ask(Request::Node { id: node.clone() }).await {
         return Err(boxed(refused(reply, "node", &text)));
@@ -167,19 +161,14 @@ pub(super) async fn set_limit(
     Path(text): Path<String>,
     Given(given): Given<LimitGiven>,
 ) -> Told {
-    actor.must_be(Role::Admin)?;
     let name: LimitName = name(&text).map_err(boxed)?;
     let Some(value) = given.size else { return Err(boxed(bad("the body cannot be used", "size is missing"))) };
     tell(&site, &actor, Request::SetLimit { name, value, by: actor.name.clone() }, &text).await
 }
 
-/// Acts, notes who did, and tells how it went.
+/// Acts, and tells how it went.
 async fn tell(site: &Site, actor: &Actor, act: Request, target: &str) -> Told {
-    let verb = act.verb();
-    let reply = site.door.ask(act).await;
-    let told =
-        if let Reply::Refused(problem) = &reply { format!("refused: {}", problem.what) } else { "done".to_owned() };
-    tracing::info!(audit = "act", by = actor.name, role = %actor.role, verb, target, told, "somebody acted through the API");
+    let reply = perform(site, actor, act, target).await?;
     if let Reply::Opened { round } = reply {
         let place = [(header::LOCATION, format!("{BASE}/rounds/{round}"))];
         return Ok((StatusCode::ACCEPTED, place, Json(Opened { round })).into_response());

@@ -1,4 +1,4 @@
-//! Who acts: the one place that knows the person before the page, for its forms and for what they do.
+//! Who looks: the one place that knows the person before the page, for its frame and its forms.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -41,7 +41,7 @@ pub(super) async fn carry<T>(acting: Acting, work: impl Future<Output = T>) -> T
     ACTING.scope(acting, work).await
 }
 
-/// The name that decisions asked for on a page carry into the log.
+/// The name that the page's frame shows.
 pub(super) fn name() -> String {
     present().name
 }

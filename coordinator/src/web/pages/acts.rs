@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::shown::Query;
 use super::{acting, refusal};
+use crate::web::access::{self, Actor};
 use crate::web::markup;
 use crate::web::server::Site;
 
@@ -97,21 +98,35 @@ pub(super) struct Fields {
     value: Option<u32>,
 }
 
-pub(super) async fn cancel_run(State(site): State<Site>, Path(id): Path<RunId>) -> Response {
-    act(&site, Request::Cancel { id: id.0, by: acting::name() }, &format!("/runs/{id}?told=cancelling")).await
+pub(super) async fn cancel_run(State(site): State<Site>, actor: Actor, Path(id): Path<RunId>) -> Response {
+    act(&site, &actor, Request::Cancel { id: id.0, by: actor.name.clone() }, &format!("/runs/{id}?told=cancelling"))
+        .await
 }
 
-pub(super) async fn cancel_round(State(site): State<Site>, Path(id): Path<RoundId>) -> Response {
-    act(&site, Request::Cancel { id: id.0, by: acting::name() }, &format!("/rounds/{id}?told=cancelling")).await
+pub(super) async fn cancel_round(State(site): State<Site>, actor: Actor, Path(id): Path<RoundId>) -> Response {
+    act(&site, &actor, Request::Cancel { id: id.0, by: actor.name.clone() }, &format!("/rounds/{id}?told=cancelling"))
+        .await
 }
 
-pub(super) async fn retry(State(site): State<Site>, Path(id): Path<RunId>, Form(fields): Form<Fields>) -> Response {
-    let request = fields.request.unwrap_or_else(Uuid::nil);
-    act(&site, Request::Retry { id: id.0, by: acting::name(), request }, &format!("/runs/{id}?told=retried")).await
+pub(super) async fn retry(
+    State(site): State<Site>,
+    actor: Actor,
+    Path(id): Path<RunId>,
+    Form(fields): Form<Fields>,
+) -> Response {
+    let Some(request) = fields.request else { return refusal(&unreadable("request", "it is missing")) };
+    act(
+        &site,
+        &actor,
+        Request::Retry { id: id.0, by: actor.name.clone(), request },
+        &format!("/runs/{id}?told=retried"),
+    )
+    .await
 }
 
 pub(super) async fn start(
     State(site): State<Site>,
+    actor: Actor,
     Path(name): Path<RoutineName>,
     Form(fields): Form<Fields>,
 ) -> Response {
@@ -125,27 +140,32 @@ pub(super) async fn start(
         Some(Err(error)) => return refusal(&unreadable("node", &error.to_string())),
     };
     let Some(request) = fields.request else { return refusal(&unreadable("request", "it is missing")) };
-    let request = Request::Start { routine: name.clone(), nodes, task, by: acting::name(), request };
-    act(&site, request, &format!("/routines/{name}?told=started")).await
+    let request = Request::Start { routine: name.clone(), nodes, task, by: actor.name.clone(), request };
+    act(&site, &actor, request, &format!("/routines/{name}?told=started")).await
 }
 
-pub(super) async fn retire(State(site): State<Site>, Path(node): Path<NodeId>) -> Response {
+pub(super) async fn retire(State(site): State<Site>, actor: Actor, Path(node): Path<NodeId>) -> Response {
     let back = format!("/nodes/{node}?told=retired");
-    act(&site, Request::Retire { node, by: acting::name() }, &back).await
+    act(&site, &actor, Request::Retire { node, by: actor.name.clone() }, &back).await
 }
 
-pub(super) async fn limit(State(site): State<Site>, Form(fields): Form<Fields>) -> Response {
+pub(super) async fn limit(State(site): State<Site>, actor: Actor, Form(fields): Form<Fields>) -> Response {
     let name = fields.name.unwrap_or_default();
     let (Ok(name), Some(value)) = (name.parse::<LimitName>(), fields.value) else {
         return refusal(&unreadable("limit", &name));
     };
-    act(&site, Request::SetLimit { name, value, by: acting::name() }, "/queue?told=limited").await
+    act(&site, &actor, Request::SetLimit { name, value, by: actor.name.clone() }, "/queue?told=limited").await
 }
 
 /// Asks, and goes to the page that shows what came of it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "an act is told as done, as opened, or not at all")]
-async fn act(site: &Site, request: Request, back: &str) -> Response {
-    match site.door.ask(request).await {
+async fn act(site: &Site, actor: &Actor, request: Request, back: &str) -> Response {
+    let target = back.split('?').next().unwrap_or(back);
+    let reply = match access::perform(site, actor, request, target).await {
+        Ok(reply) => reply,
+        Err(refused) => return *refused,
+    };
+    match reply {
         Reply::Opened { round } => Redirect::to(&format!("/rounds/{round}?told=started")).into_response(),
         Reply::Done { .. } => Redirect::to(back).into_response(),
         other => refusal(&super::ask::instead(other)),
