@@ -599,8 +599,9 @@ impl Agent {
             node: id.clone(),
             incarnation: self.incarnation,
             version: "1".to_owned(),
-            next_seq: self.seq,
-            outbox: self.outbox.len() as u64,
+            next_seq: self.seq + self.outbox.len() as u64,
+            // What was said is kept for a while.
+            outbox: (self.written.len().saturating_sub(self.kept_from) + self.outbox.len()) as u64,
             vitals: Vitals::default(),
             live,
             paused: self.paused.clone(),
