@@ -317,6 +317,9 @@ pub struct AlertView {
     pub raised_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
     pub deliveries: Vec<AlertDelivered>,
+    /// The alert about more that tells this one too: who is told of that one is not told of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_by: Option<crate::alert::AlertKey>,
 }
 
 /// One limit and how much of it is taken.

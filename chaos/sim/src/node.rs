@@ -28,6 +28,8 @@ pub struct Node {
     pub last_beat: Option<Beat>,
     /// Whether this is the copy of another machine; it ends with the fault.
     pub is_copy: bool,
+    /// Whether it was switched off for good: no start that was under way brings it back.
+    pub is_off: bool,
     /// Which definition of its plans it has: changed ones count up.
     pub definition: u32,
     /// How long it stays away where it dies at a boundary inside itself.
@@ -48,6 +50,7 @@ impl Node {
             attempts: 0,
             last_beat: None,
             is_copy,
+            is_off: false,
             definition: 0,
             away: Duration::from_secs(10),
             down_since: None,

@@ -10,12 +10,14 @@ use landfall_sim::options::Plan;
 use landfall_sim::seeds::guarded;
 
 /// As many are open. A promise that breaks anew is mended, not added.
-const RUNS_MAX: usize = 6;
+const RUNS_MAX: usize = 0;
 
 #[test]
 fn what_breaks_a_promise_is_known_by_its_law() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/open");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // Without open runs there is no folder.
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() <= RUNS_MAX, "{} runs are open", files.len());
     for path in files {

@@ -71,7 +71,7 @@ fn entries(found: &Found) -> Vec<Entry> {
 fn entry(seen: &Seen, is_there: bool) -> Option<Entry> {
     let (topic, envelope) = seen.message.clone()?;
     let position = Position { era: 0, seq: seen.seq, hash: envelope.content_hash() };
-    Some(Entry { position, at: seen.at, topic, envelope, is_there })
+    Some(Entry { position, at: seen.at, topic, envelope, is_there, was_held: None })
 }
 
 fn node(mesh: &Mesh, found: &Found, name: &str) -> NodeTrace {

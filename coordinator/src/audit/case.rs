@@ -120,9 +120,11 @@ impl<'a> Case<'a> {
         &self.claims
     }
 
-    /// Whether the log is known from its first message and has never lost one.
+    /// Whether the log is known from its first message and has never lost one. Who claims a later era has found it changed, also
+    /// where what it lost was nothing that a reader accepts.
     pub(super) fn is_whole(&self) -> bool {
-        !self.history.is_cut && self.reads.iter().all(|read| read.life == 0 && read.entry.is_there)
+        let is_first_era = self.claims.iter().all(|claim| claim.epoch.era == 0);
+        is_first_era && !self.history.is_cut && self.reads.iter().all(|read| read.life == 0 && read.entry.is_there)
     }
 
     /// Whether the faults have stopped for so long that everything must have come to rest.

@@ -48,6 +48,8 @@ pub struct Entry {
     pub envelope: Envelope,
     /// False where a torn tail or a lost store has taken it away again.
     pub is_there: bool,
+    /// For a message that was taken away: whether some coordinator's ledger held it by then; absent where nobody wrote it down.
+    pub was_held: Option<bool>,
 }
 
 /// The end of bad weather.

@@ -207,7 +207,7 @@ impl Story {
         self.seq += 1;
         self.now = after(self.now, Duration::from_secs(1));
         let position = Position { era: 0, seq: self.seq, hash: envelope.content_hash() };
-        self.history.log.push(Entry { position, at: self.now, topic, envelope, is_there: true });
+        self.history.log.push(Entry { position, at: self.now, topic, envelope, is_there: true, was_held: None });
         self.history.ended_at = Some(self.now);
     }
 

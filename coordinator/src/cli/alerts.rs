@@ -75,7 +75,11 @@ fn row(alert: &AlertView, now: Timestamp, screen: &Screen) -> Vec<String> {
         severity(alert.alert.severity, screen),
         alert.alert.key.to_string(),
         ago(alert.raised_at, now),
-        if alert.open { "open".to_owned() } else { format!("resolved {}", ago_or_dash(alert.resolved_at, now)) },
+        if alert.open {
+            alert.covered_by.as_ref().map_or_else(|| "open".to_owned(), |_| "covered".to_owned())
+        } else {
+            format!("resolved {}", ago_or_dash(alert.resolved_at, now))
+        },
         told.join(", "),
         alert.alert.title.clone(),
     ]
@@ -89,6 +93,9 @@ fn show(view: &AlertView, now: Timestamp, screen: &Screen) {
     match view.resolved_at {
         Some(at) => screen.line(&format!("resolved  {} ({})", instant(at), ago(at, now))),
         None => screen.line("open"),
+    }
+    if let Some(cover) = &view.covered_by {
+        screen.line(&format!("covered   by {cover}, which is told in its place"));
     }
     if let Some(reason) = alert.reason {
         screen.line(&format!("reason    {reason} — {}", reason.cause()));

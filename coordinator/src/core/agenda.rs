@@ -23,6 +23,8 @@ pub(super) enum Matter {
     Command(CommandId),
     /// An alert of which somebody may have to be told again.
     Reminder(Uuid),
+    /// The alert about failures in the whole cluster. Before those of routines, which it covers.
+    Failures,
     /// Alerts about a routine.
     RoutineAlerts(RoutineName),
     /// Alerts about a node.

@@ -30,7 +30,7 @@ pub const FAILED_TOGETHER: usize = 3;
 const GATHERED_WITHIN: Duration = Duration::from_ms(1500);
 
 /// Nodes that one alert names.
-const NODES_MAX: usize = 100;
+pub(super) const NODES_MAX: usize = 100;
 
 /// A new leader repeats what a sink may have missed only where it was resolved so lately.
 const REPEATED_WITHIN: Duration = Duration::from_secs(86_400);
@@ -87,6 +87,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 AlertKind::Failed
                 | AlertKind::Overdue
                 | AlertKind::Diverged
+                | AlertKind::ClusterFailing
                 | AlertKind::Late
                 | AlertKind::NodeSilent
                 | AlertKind::Stale
@@ -111,6 +112,9 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
 pub(super) fn matter_of(alert: &Alert) -> Matter {
     let kind = alert.key.0.split('/').next().unwrap_or_default();
     let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
+    if kind == AlertKind::ClusterFailing.as_str() {
+        return Matter::Failures;
+    }
     match (&alert.routine, alert.nodes.first()) {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),
         (_, Some(node)) => Matter::NodeAlerts(node.clone()),
@@ -165,7 +169,10 @@ fn failures(mesh: &Mesh, routine: &Routine, now: Timestamp, wishes: &mut Wishes)
     }
     // Once raised it stays until every node is good again: it does not crumble into single alerts.
     if (is_open && !plain.is_empty()) || plain.len() >= FAILED_TOGETHER {
-        if is_open {
+        let severity_of = |trouble: &LastRun| check::severity_of(trouble.outcome, trouble.reason);
+        let gravest = plain.iter().map(|(_, trouble)| severity_of(trouble)).max();
+        let severity = gravest.map_or(Severity::Critical, |gravest| gravest.max(Severity::Critical));
+        if mesh.open_alert(&together).is_some_and(|open| open.alert.severity >= severity) {
             wishes.unknown.insert(together);
             return None;
         }
@@ -174,7 +181,7 @@ fn failures(mesh: &Mesh, routine: &Routine, now: Timestamp, wishes: &mut Wishes)
         wishes.want(Wanted {
             kind: AlertKind::Diverged,
             key: together,
-            severity: Severity::Critical,
+            severity,
             title: format!("{} failed on {} nodes: {}", routine.name, plain.len(), listed(&names)),
             routine: Some(routine.name.clone()),
             round: plain.first().map(|(_, trouble)| trouble.round),
@@ -203,7 +210,7 @@ fn held_until(mesh: &Mesh, routine: &Routine, node: &NodeId, trouble: &LastRun) 
 }
 
 /// The worst trouble of a node with a routine, whichever task it came from.
-fn trouble_of<'a>(mesh: &'a Mesh, node: &NodeId, routine: &RoutineName) -> Option<(TaskKind, &'a LastRun)> {
+pub(super) fn trouble_of<'a>(mesh: &'a Mesh, node: &NodeId, routine: &RoutineName) -> Option<(TaskKind, &'a LastRun)> {
     let known = mesh.nodes.get(node)?.routines.get(routine)?;
     let troubles = TaskKind::ALL.into_iter().filter_map(|task| Some((task, known.history(task).trouble.as_ref()?)));
     troubles
@@ -338,7 +345,7 @@ fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKe
 }
 
 /// The one reason that all share.
-fn common(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
+pub(super) fn common(reasons: impl Iterator<Item = Reason>) -> Option<Reason> {
     let all: BTreeSet<Reason> = reasons.collect();
     if all.len() == 1 { all.first().copied() } else { None }
 }

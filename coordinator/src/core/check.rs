@@ -123,10 +123,13 @@ fn failed(name: &RoutineName, routine: &NodeRoutine) -> Vec<Finding> {
     found.collect()
 }
 
-/// How loud a failed run is: damaged data is the worst, what landed in part the least.
+/// How loud a failed run is: damaged data and a backup that is not what it claims to be are the worst, what landed in part the
+/// least.
 pub(super) const fn severity_of(outcome: Outcome, reason: Reason) -> Severity {
     match (outcome, reason) {
-        (_, Reason::Integrity) => Severity::Emergency,
+        (_, Reason::Integrity | Reason::VerifyMissing | Reason::VerifyIncomplete | Reason::VerifyDoubled) => {
+            Severity::Emergency
+        }
         (Outcome::Partial, _) => Severity::Warning,
         (_, _) => Severity::Critical,
     }

@@ -13,6 +13,7 @@ use super::policy::Policy;
 use super::run::Stage;
 use super::step::{Effect, Fact};
 use super::tell;
+use super::together;
 
 /// A command that may have to be sent again is looked at after this.
 const RESEND_AFTER: Duration = Duration::from_secs(5);
@@ -54,7 +55,9 @@ pub(super) fn landed(
             effects.extend(alert::notice(mesh, policy, body.alert.id).map(Effect::Notify))
         }
         CoordinatorFact::AlertResolved(body) => {
-            effects.extend(alert::notice(mesh, policy, body.id).map(Effect::Notify))
+            effects.extend(alert::notice(mesh, policy, body.id).map(Effect::Notify));
+            let ended = mesh.alerts.get(&body.id).map(|ended| together::uncovered(mesh, policy, ended));
+            effects.extend(ended.into_iter().flatten().map(Effect::Notify));
         }
         CoordinatorFact::RoundConcluded(body) if body.part + 1 >= body.parts => {
             effects.extend(tell::success(mesh, policy, body.round).map(Effect::Notify))

@@ -27,6 +27,7 @@ pub mod sight;
 pub mod sizes;
 pub mod step;
 pub mod tell;
+pub mod together;
 mod touched;
 pub mod verify;
 mod wish;

@@ -337,6 +337,11 @@ impl Usage {
         }
     }
 
+    /// Runs under way on a node.
+    pub(super) fn of_node(&self, node: &NodeId) -> u32 {
+        self.of(&Permit::Node(node.clone()))
+    }
+
     fn of(&self, permit: &Permit) -> u32 {
         self.taken.get(permit).copied().unwrap_or(0)
     }

@@ -14,6 +14,7 @@ use super::policy::Policy;
 use super::record::{AlertRecord, Resolved};
 use super::route::{Labels, Wish, told, told_of_success};
 use super::step::{Effect, Notice};
+use super::together;
 
 /// A notice that was given up is tried again after this, as long as it is of interest.
 pub const GIVEN_UP_AGAIN: Duration = Duration::from_secs(900);
@@ -38,7 +39,7 @@ pub struct Standing {
     pub sinks: Vec<String>,
 }
 
-/// Who is told of an alert as it is now: the sinks that its routes name, and of its end also whoever was told that it began
+/// Who is told of an alert as it is now, but for those who are told of the one that covers it: the sinks that its routes name, and of its end also whoever was told that it began
 /// and would be left waiting, because the routes or a node's labels have changed since.
 pub(super) fn receivers<'a>(mesh: &Mesh, policy: &'a Policy, record: &AlertRecord) -> BTreeMap<&'a String, Wish> {
     let labels = labels(mesh, &record.alert.nodes);
@@ -51,6 +52,10 @@ pub(super) fn receivers<'a>(mesh: &Mesh, policy: &'a Policy, record: &AlertRecor
             }
         }
         told.retain(|_, wish| wish.resolved);
+    }
+    if let Some(cover) = together::covered_by(mesh, record) {
+        let knows = receivers(mesh, policy, cover);
+        told.retain(|sink, _| !knows.contains_key(sink));
     }
     told
 }

@@ -120,6 +120,9 @@ impl Wanted {
 pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
     match kind {
         AlertKind::Stale => "Look at the node's last runs; retry the one that failed.",
+        AlertKind::ClusterFailing => {
+            "Look for what they share: a destination, its credentials, the network; `landfall alerts` lists each of them."
+        }
         AlertKind::BrokenPlan => "Correct the named file; `landfall-agent plans` on the node shows every error.",
         AlertKind::StorageLow => "Free space there or give it more.",
         AlertKind::ClockSkew => "Set the node's clock by NTP.",
@@ -145,6 +148,7 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "failed" => "a later run is good, or the alert about several nodes tells it",
         "overdue" => "every named node has had a good run since, or was retired",
         "diverged" => "every node of the routine is good again",
+        "cluster_failing" => "no two routines fail any more",
         "late" => "every run has started, or its round is over",
         "node_silent" => "the node is heard again, or was retired",
         "stale" => "there is a good backup that is young enough",

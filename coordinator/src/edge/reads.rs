@@ -69,7 +69,7 @@ pub(super) fn read(
         },
         Request::Alerts { all, paging } => reads.alerts(*all, paging)?,
         Request::Alert { key } => match reads.alert(key)? {
-            Some(alert) => Reply::Alert(view::alert(&alert)),
+            Some(alert) => Reply::Alert(view::alert(scene.mesh, &alert)),
             None => missing("alert", key, "landfall alerts --all"),
         },
         Request::Limits => Reply::Limits(permits::limits(scene.mesh, scene.policy)),
@@ -221,7 +221,7 @@ impl Reads<'_> {
         let mut pager = Pager::new(rows_wanted(paging));
         let next = self.scan(&list.list(), paging, |id| {
             let alert = self.alert_by_id(id)?;
-            Ok(!pager.is_full() && alert.is_none_or(|alert| pager.push(view::alert(&alert))))
+            Ok(!pager.is_full() && alert.is_none_or(|alert| pager.push(view::alert(self.scene.mesh, &alert))))
         })?;
         Ok(Reply::Alerts(pager.page(next)))
     }

@@ -191,7 +191,7 @@ fn annotations(alert: &Alert) -> BTreeMap<&'static str, String> {
 /// The alert's name as operators write it into their routes: `node_silent` is `BackupNodeSilent`. A failed backup has the name
 /// that runbooks know it by, alone or on many nodes.
 pub fn alert_name(kind: &str) -> String {
-    if matches!(kind, "failed" | "diverged") {
+    if matches!(kind, "failed" | "diverged" | "cluster_failing") {
         return "BackupJobFailed".to_owned();
     }
     let words = kind.split('_').map(|word| {

@@ -390,7 +390,7 @@ fn nodes_routines_alerts_and_the_whole_are_shown() {
     let nightly = &stage.mesh.routines()[&"nightly".parse().unwrap()];
     let last = Some(round(&stage.mesh.rounds()[&ROUND]));
     assert_json_snapshot!("routine", routine(scene, nightly, last));
-    assert_json_snapshot!("alert", alert(stage.mesh.open_alerts().next().unwrap()));
+    assert_json_snapshot!("alert", alert(&stage.mesh, stage.mesh.open_alerts().next().unwrap()));
     assert_json_snapshot!("limits", crate::core::permits::limits(scene.mesh, scene.policy));
     let refused = BTreeMap::from([("malformed".to_owned(), 2)]);
     let mut stage = Stage::new().with_a_verdict();

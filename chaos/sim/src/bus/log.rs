@@ -31,6 +31,8 @@ pub struct Taken {
     /// Which life of the log took it, counted from 0: every loss begins another one.
     pub era: u32,
     pub is_there: bool,
+    /// For a message that was lost: whether some ledger had held it durably by then.
+    pub was_held: Option<bool>,
 }
 
 /// One stream, from its making to its loss.

@@ -147,7 +147,7 @@ impl Bus {
         self.bytes += payload.len() as u64;
         let stored = Stored { seq: 0, at, topic, payload, hash, ever: self.ever.len() };
         let seq = log.append(at, id, stored.clone());
-        self.ever.push(Taken { stored: Stored { seq, ..stored }, era: self.era, is_there: true });
+        self.ever.push(Taken { stored: Stored { seq, ..stored }, era: self.era, is_there: true, was_held: None });
         Told::Done { seq, duplicate: false }
     }
 
@@ -170,6 +170,11 @@ impl Bus {
         }
         self.era += u32::from(!lost.is_empty());
         lost.len()
+    }
+
+    /// Everything that streams have lost.
+    pub fn lost(&mut self) -> impl Iterator<Item = &mut Taken> {
+        self.ever.iter_mut().filter(|taken| !taken.is_there)
     }
 
     /// The stream is gone: deleted by hand, or with the whole store. Another one will have another `created`.

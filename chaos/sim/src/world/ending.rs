@@ -97,6 +97,7 @@ impl World {
         }
         self.drop_link(Client::Node(index));
         self.nodes[index].life += 1;
+        self.nodes[index].is_off = true;
         let id = self.nodes[index].id.clone();
         if let Some(all) = self.by_id.get_mut(&id) {
             all.retain(|known| *known != index);

@@ -275,6 +275,7 @@ impl World {
             BusFault::BusTorn { messages, away } => {
                 self.kill_bus(*away);
                 let lost = self.bus.tear(usize::try_from(*messages).unwrap_or(0));
+                self.judge_lost();
                 self.note(|| format!("the log loses its last {lost} messages"));
                 if lost > 0 {
                     self.hits.hit("bus-tail-torn");
@@ -283,6 +284,7 @@ impl World {
             BusFault::BusWiped { away } => {
                 self.kill_bus(*away);
                 let lost = self.bus.wipe();
+                self.judge_lost();
                 self.note(|| format!("the log is lost with {lost} messages"));
                 if lost > 0 {
                     self.hits.hit("bus-wiped");
@@ -292,6 +294,7 @@ impl World {
                 if self.bus.wipe() > 0 {
                     self.hits.hit("log-recreated");
                 }
+                self.judge_lost();
                 // Its consumers are deleted with it.
                 self.seats.iter_mut().for_each(|seat| seat.coordinator.lost_consumer());
                 self.bus.ensure_log(self.now);

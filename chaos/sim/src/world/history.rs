@@ -73,6 +73,16 @@ impl World {
         traces
     }
 
+    /// Notes of everything that was just lost whether some ledger holds it, before the same identities come again.
+    pub(super) fn judge_lost(&mut self) {
+        let seats = &self.seats;
+        for taken in self.bus.lost().filter(|taken| taken.was_held.is_none()) {
+            let Some(lost) = entry(taken) else { continue };
+            let identity = lost.envelope.identity();
+            taken.was_held = Some(seats.iter().any(|seat| seat.coordinator.ledger.has_held(&identity)));
+        }
+    }
+
     /// Counts what only the log shows.
     pub fn count_from_log(&mut self) {
         let entries: Vec<Entry> = self.bus.ever().iter().filter_map(entry).collect();
@@ -121,5 +131,6 @@ fn entry(taken: &Taken) -> Option<Entry> {
     let envelope = decode_fact(&taken.stored.payload, writer).ok()?;
     let position = Position { era: taken.era, seq: taken.stored.seq, hash: taken.stored.hash };
     let (at, topic) = (taken.stored.at, taken.stored.topic.clone());
-    Some(Entry { position, at, topic, envelope, is_there: taken.is_there })
+    let (is_there, was_held) = (taken.is_there, taken.was_held);
+    Some(Entry { position, at, topic, envelope, is_there, was_held })
 }

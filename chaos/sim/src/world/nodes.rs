@@ -19,7 +19,7 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 
 impl World {
     pub(super) fn boot_node(&mut self, index: usize) {
-        if self.nodes[index].is_up() {
+        if self.nodes[index].is_up() || self.nodes[index].is_off {
             return;
         }
         if !self.bus.is_up() {

@@ -1,7 +1,10 @@
 //! No alert without a cause, and no cause without its alert.
 
+use std::collections::BTreeSet;
+
 use landfall_proto::alert::Alert;
 use landfall_proto::fact::coordinator::{AlertRaised, CoordinatorFact};
+use landfall_proto::id::NodeId;
 use landfall_proto::report::TaskKind;
 
 use crate::audit::health::Health;
@@ -9,6 +12,7 @@ use crate::audit::{Case, Law, Read, Violation};
 use crate::core::Fact;
 use crate::core::alert::FAILED_TOGETHER;
 use crate::core::policy::AlertKind;
+use crate::core::together::{NODES_TOGETHER, ROUTINES_TOGETHER};
 
 pub(super) struct AlertCause;
 
@@ -58,6 +62,11 @@ fn without_cause(health: &Health<'_>, read: &Read<'_>, body: &AlertRaised) -> Op
             let bad = health.ever_bad.get(alert.routine.as_ref()?).map_or(0, std::collections::BTreeSet::len);
             (bad < FAILED_TOGETHER).then_some("too few nodes had failed")
         }
+        AlertKind::ClusterFailing => {
+            let nodes: BTreeSet<&NodeId> = health.ever_bad.values().flatten().collect();
+            let is_many = health.ever_bad.len() >= ROUTINES_TOGETHER && nodes.len() >= NODES_TOGETHER;
+            (!is_many).then_some("too few routines had failed")
+        }
         AlertKind::Overdue => {
             (!health.ever_overdue.contains(alert.routine.as_ref()?)).then_some("no verdict was overdue")
         }
@@ -92,6 +101,7 @@ fn kind_of(alert: &Alert) -> Option<AlertKind> {
     let by_log = [
         AlertKind::Failed,
         AlertKind::Diverged,
+        AlertKind::ClusterFailing,
         AlertKind::Overdue,
         AlertKind::Late,
         AlertKind::Contradicted,

@@ -59,14 +59,16 @@ fn too_old(case: &Case<'_>, stand: &Stand<'_>) -> Option<String> {
     is_stale.then(|| format!("has no good backup since {since}, and should have one every {rpo}"))
 }
 
-/// Evidence from before the run began. A clock that was set back within the run shows in the report itself.
+/// Evidence from before the run began. A clock that was set back within the run shows in the report itself: it ends before
+/// it began, or, as the runner writes it, at the same instant. When it was told says little: a receipt is told again later.
 fn remembered(case: &Case<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (read, node, fact) in case.told_ever() {
         let AgentFact::RunFinished(body) = fact else { continue };
         let report = &body.report;
         let Some(evidence) = report.evidence.as_ref().filter(|_| report.outcome.is_good()) else { continue };
-        let has_steady_clock = read.entry.envelope.sent_at >= report.started_at;
+        let has_steady_clock =
+            read.entry.envelope.sent_at >= report.started_at && report.finished_at > report.started_at;
         if has_steady_clock && after(evidence.read_at, SETTLE) < report.started_at {
             let what =
                 format!("run {} on {node} shows evidence from {}, before it began", body.about.run, evidence.read_at);
@@ -122,10 +124,16 @@ mod tests {
 
     #[test]
     fn evidence_is_read_in_its_own_run() {
-        let mut story = Story::night();
-        let mut report = report("a", Outcome::Ok, Reason::Completed);
-        report.evidence.as_mut().unwrap().read_at = slot() - jiff::SignedDuration::from_hours(1);
-        story.node("a", RunFinished { about: about("a"), report });
-        story.breaks(&Freshness, "before it began");
+        let told = |took_secs| {
+            let mut story = Story::night();
+            let mut report = report("a", Outcome::Ok, Reason::Completed);
+            report.evidence.as_mut().unwrap().read_at = slot() - jiff::SignedDuration::from_hours(1);
+            report.finished_at = after(report.started_at, Duration::from_secs(took_secs));
+            story.node("a", RunFinished { about: about("a"), report });
+            story
+        };
+        told(60).breaks(&Freshness, "before it began");
+        // Its clock was set back within the run; what is told may come from its receipt, long after.
+        told(0).keeps(&Freshness);
     }
 }

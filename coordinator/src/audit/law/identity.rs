@@ -36,7 +36,8 @@ impl Law for Identities {
     }
 }
 
-/// Where a node's state was set back, the promise is only that somebody is told.
+/// Where a node's state was set back, the promise is only that somebody is told, and that only of two contents that somebody can
+/// hold against each other: one that the bus lost before any ledger held it is known to nobody.
 fn conflicts(case: &Case<'_>) -> Vec<Violation> {
     let mut first: BTreeMap<Identity, &Read<'_>> = BTreeMap::new();
     let mut found = Vec::new();
@@ -50,6 +51,10 @@ fn conflicts(case: &Case<'_>) -> Vec<Violation> {
         if let Topic::NodeFact(node) = &read.entry.topic
             && case.is_set_back(node)
         {
+            if !before.entry.is_there && before.entry.was_held == Some(false) {
+                first.insert(envelope.identity(), read);
+                continue;
+            }
             if !case.is_at_rest() || case.is_recent(read.entry.at) || is_told(case, node) {
                 continue;
             }
@@ -171,6 +176,25 @@ mod tests {
         let mut told = told;
         told.raises("conflict/a", 9);
         told.at_rest().keeps(&Identities);
+    }
+
+    #[test]
+    fn what_nobody_kept_contradicts_nothing() {
+        let mut story = Story::night();
+        story.trace("a").set_back.push(slot());
+        let unread = another(&story, 1);
+        let first = story.history.log.iter().position(|entry| entry.envelope.identity() == unread.identity()).unwrap();
+        story.history.log[first].is_there = false;
+        story.put(Topic::NodeFact(node("a")), unread);
+        story.clone().at_rest().breaks(&Identities, "nobody was told");
+        story.history.log[first].was_held = Some(true);
+        story.clone().at_rest().breaks(&Identities, "nobody was told");
+        story.history.log[first].was_held = Some(false);
+        story.clone().at_rest().keeps(&Identities);
+        let mut third = another(&story, 1);
+        third.body = vec![2];
+        story.put(Topic::NodeFact(node("a")), third);
+        story.at_rest().breaks(&Identities, "nobody was told");
     }
 
     #[test]

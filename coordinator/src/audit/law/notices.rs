@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use landfall_proto::alert::{Alert, Severity};
 use landfall_proto::fact::coordinator::CoordinatorFact;
+use landfall_proto::time::{Duration, Timestamp, after};
 use uuid::Uuid;
 
 use crate::audit::{Case, Law, Read, Violation};
@@ -11,6 +13,9 @@ use crate::core::Fact;
 pub(super) struct Notices;
 
 const NAME: &str = "notices";
+
+/// What fails so soon after the alert for the whole cluster is told by it.
+const COVERED_WITHIN: Duration = Duration::from_secs(3600);
 
 impl Law for Notices {
     fn name(&self) -> &'static str {
@@ -72,6 +77,7 @@ fn strangers(case: &Case<'_>) -> Vec<Violation> {
 /// What every sink should have had, and has neither had nor been given up on. Who takes the lead repeats only what is still
 /// so: of an alert that ended meanwhile the end is told.
 fn untold(case: &Case<'_>) -> Vec<Violation> {
+    let covered = covered(case);
     let mut state: BTreeMap<Uuid, (bool, &Read<'_>)> = BTreeMap::new();
     let mut noted: BTreeSet<(Uuid, bool, &str)> = BTreeSet::new();
     for (_, read, fact) in case.decided() {
@@ -86,7 +92,10 @@ fn untold(case: &Case<'_>) -> Vec<Violation> {
         }
     }
     let mut found = Vec::new();
-    for (id, (resolved, read)) in state.into_iter().filter(|(_, (_, read))| !case.is_recent(read.entry.at)) {
+    for (id, (resolved, read)) in state {
+        if covered.contains(&id) || case.is_recent(read.entry.at) {
+            continue;
+        }
         for sink in &case.history.policy.sinks {
             if !noted.contains(&(id, resolved, sink.as_str())) {
                 let about = if resolved { "the end of alert" } else { "alert" };
@@ -96,6 +105,37 @@ fn untold(case: &Case<'_>) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Alerts about failures that the alert for the whole cluster tells: it was raised before them, less than an hour before, and
+/// lasted as long as they, or lasts still.
+fn covered(case: &Case<'_>) -> BTreeSet<Uuid> {
+    let mut lives: BTreeMap<Uuid, (&Alert, Timestamp, Timestamp)> = BTreeMap::new();
+    for (_, _, fact) in case.decided() {
+        if let CoordinatorFact::AlertRaised(body) = fact {
+            lives.insert(body.alert.id, (&body.alert, body.raised_at, Timestamp::MAX));
+        }
+        if let CoordinatorFact::AlertResolved(body) = fact
+            && let Some((_, _, until)) = lives.get_mut(&body.id)
+        {
+            *until = body.resolved_at;
+        }
+    }
+    let is_of = |alert: &Alert, kind: &str| alert.key.0.split('/').next() == Some(kind);
+    let covers: Vec<(Timestamp, Timestamp)> = lives
+        .values()
+        .filter(|(alert, ..)| is_of(alert, "cluster_failing"))
+        .map(|(_, from, until)| (*from, *until))
+        .collect();
+    let is_covered = |(alert, from, until): &(&Alert, Timestamp, Timestamp)| {
+        let is_failure = is_of(alert, "failed") || is_of(alert, "diverged");
+        is_failure
+            && alert.severity < Severity::Emergency
+            && covers
+                .iter()
+                .any(|(began, ended)| began <= from && *from < after(*began, COVERED_WITHIN) && until <= ended)
+    };
+    lives.iter().filter(|(_, life)| is_covered(life)).map(|(id, _)| *id).collect()
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub(super) async fn read(mesh: &Mesh, seen: &mut Seen, screen: &Screen) -> Resul
 fn entry(message: &LogMessage) -> Option<Entry> {
     let (topic, envelope) = message.fact().ok()?;
     let position = Position { era: 0, seq: message.seq, hash: envelope.content_hash() };
-    Some(Entry { position, at: message.time, topic, envelope, is_there: true })
+    Some(Entry { position, at: message.time, topic, envelope, is_there: true, was_held: None })
 }
 
 /// Whether the log still holds all that it ever took.

@@ -17,6 +17,7 @@ use super::log_alerts;
 use super::mesh::Mesh;
 use super::permits::{self, Turns};
 use super::policy::Policy;
+use super::together;
 
 pub(super) use open::{NewRound, expected_of, opened};
 
@@ -85,6 +86,7 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
         }
         // The commands of a leader are sent again by `command`, and reminders by `tell`, which decide nothing.
         Matter::Command(_) | Matter::Reminder(_) => Look::default(),
+        Matter::Failures => together::look(mesh, policy, now),
         Matter::RoutineAlerts(name) => alert::about_routine(mesh, policy, now, name),
         Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
         Matter::Mesh => log_alerts::look(mesh, policy, now),

@@ -30,7 +30,7 @@ pub(super) fn look(mesh: &Mesh, now: Timestamp, id: RunId) -> Look {
 
 /// The round is over. The run goes on as long as its node shows it alive; a late result will be attached.
 fn outlived(mesh: &Mesh, now: Timestamp, run: &Run) -> Look {
-    let vanished = mesh.live.get(&run.node).is_some_and(|live| live.outbox == 0 && !live.runs.contains_key(&run.id));
+    let vanished = has_vanished(mesh, run);
     let unsent =
         run.stage == Stage::Sent && run.sent.as_ref().is_none_or(|sent| !sent.accepted && sent.not_after <= now);
     let reason = match reason_at_deadline(mesh, now, run) {
@@ -41,6 +41,16 @@ fn outlived(mesh: &Mesh, now: Timestamp, run: &Run) -> Look {
     };
     let lost = |reason| CoordinatorFact::from(RunLost { epoch: mesh.epoch(), run: run.id, reason });
     Look::decided(reason.map(lost).into_iter().collect(), Some(after(now, PATIENCE)))
+}
+
+/// Whether the node's last beat lacks the run though all that its journal held by then had been read, and nothing has been read
+/// since: nothing about the run is on its way. What was read is kept for minutes longer, so a busy node's outbox is never empty.
+fn has_vanished(mesh: &Mesh, run: &Run) -> bool {
+    mesh.live.get(&run.node).is_some_and(|live| {
+        let writer = mesh.writers.get(&(run.node.as_str().to_owned(), live.incarnation));
+        let is_latest = writer.is_some_and(|writer| writer.next_seq == live.next_seq);
+        live.has_told_all() && is_latest && !live.runs.contains_key(&run.id)
+    })
 }
 
 /// The command can no longer be obeyed, and nobody said that it was: the run queues again, and holds no permit meanwhile.

@@ -79,6 +79,7 @@ impl Mesh {
             }
         }
         if troubles || good {
+            self.agenda.mark(Matter::Failures);
             self.agenda.mark(Matter::RoutineAlerts(routine.clone()));
             self.agenda.mark(Matter::NodeAlerts(id.clone()));
         }

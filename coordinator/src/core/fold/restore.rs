@@ -228,7 +228,7 @@ impl Mesh {
 
     /// Everything that a decision could be about, but for what is looked at from time to time only.
     pub(in crate::core) fn matters(&self) -> Vec<Matter> {
-        let mut matters = vec![Matter::Queue];
+        let mut matters = vec![Matter::Queue, Matter::Failures];
         matters
             .extend(self.rounds.values().filter(|round| round.verdict.is_none()).map(|round| Matter::Round(round.id)));
         matters.extend(self.index.strays.keys().copied().map(Matter::Stray));

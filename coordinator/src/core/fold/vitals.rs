@@ -21,6 +21,11 @@ impl Live {
     pub fn is_heard(&self, now: Timestamp) -> bool {
         !self.gone && now < after(self.last_beat_at, NODE_SILENCE)
     }
+
+    /// Whether all that the journal held at the last beat had been read when it came.
+    pub(in crate::core) const fn has_told_all(&self) -> bool {
+        self.next_seq <= self.folded_then
+    }
 }
 
 impl Mesh {
@@ -40,7 +45,13 @@ impl Mesh {
         let live = next(before, beat, folded, now);
         let is_strange = live.clash_at.is_some() || live.set_back_at.is_some() || check::is_ailing(&live, policy);
         let is_paused = live.paused.is_some();
+        let live_count = u32::try_from(live.runs.len()).unwrap_or(u32::MAX);
+        let may_lack_a_run = self.leads() && live.has_told_all() && self.index.usage.of_node(&node) > live_count;
         self.live.insert(node.clone(), live);
+        if may_lack_a_run {
+            let active = self.runs.values().filter(|run| run.node == node && run.is_active());
+            active.for_each(|run| self.agenda.mark(Matter::Run(run.id)));
+        }
         if !was_heard || was_paused != is_paused {
             self.agenda.mark(Matter::Queue);
         }

@@ -9,5 +9,6 @@ mod queueing;
 mod rounds;
 mod sight;
 mod telling;
+mod together;
 mod trouble;
 mod world;

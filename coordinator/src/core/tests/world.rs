@@ -136,6 +136,10 @@ impl World {
     }
 
     pub(super) fn add_agent(&mut self, name: &str) {
+        self.add_agent_of(name, plan());
+    }
+
+    pub(super) fn add_agent_of(&mut self, name: &str, plan: PlanAnnouncement) {
         let id = node(name);
         let number = u128::from(u64::from_be_bytes(*blake3::hash(name.as_bytes()).as_bytes().first_chunk().unwrap()));
         let agent = Agent {
@@ -149,7 +153,7 @@ impl World {
             blind_to: BTreeSet::new(),
             paused: None,
             obeyed: None,
-            plan: plan(),
+            plan,
             written: Vec::new(),
             kept_from: 0,
         };
@@ -599,8 +603,9 @@ impl Agent {
             node: id.clone(),
             incarnation: self.incarnation,
             version: "1".to_owned(),
-            next_seq: self.seq,
-            outbox: self.outbox.len() as u64,
+            next_seq: self.seq + self.outbox.len() as u64,
+            // What was said is kept for a while.
+            outbox: (self.written.len().saturating_sub(self.kept_from) + self.outbox.len()) as u64,
             vitals: Vitals::default(),
             live,
             paused: self.paused.clone(),

@@ -44,6 +44,7 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                     (tag(markup::of_severity(alert.severity), alert.severity.as_str())) " since "
                     (time(view.raised_at, now)) " · " code { (alert.key) }
                 }
+                @if let Some(cover) = &view.covered_by { p.sub { "Covered by " code { (cover) } ", which is told in its place." } }
                 @if !alert.fix.is_empty() { p { b { "Now: " } (alert.fix) } }
                 p.sub {
                     @if let Some(round) = alert.round { a href={ "/rounds/" (round) } { "its round" } " · " }
@@ -67,7 +68,7 @@ fn is_web(url: &str) -> bool {
 
 fn deliveries(view: &AlertView, now: Timestamp) -> Markup {
     html! {
-        @if view.deliveries.is_empty() { p.sub { "Nobody has been told yet." } } @else {
+        @if view.deliveries.is_empty() && view.covered_by.is_some() {} @else if view.deliveries.is_empty() { p.sub { "Nobody has been told yet." } } @else {
             p.sub { "Told: " @for (place, sent) in view.deliveries.iter().enumerate() {
                 @if place > 0 { " · " }
                 @match &sent.error {

@@ -137,6 +137,7 @@ fn alert_saying(said: &str) -> AlertView {
             runbook: Some(format!("javascript:{said}")),
         },
         open: true,
+        covered_by: None,
         raised_at: now(),
         resolved_at: None,
         deliveries: vec![AlertDelivered {

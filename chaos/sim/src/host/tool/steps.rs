@@ -227,6 +227,10 @@ impl Host {
                     | ToolKind::Unread(_)
                     | ToolKind::Crashes => {}
                 }
+                // What was saved is not saved again by a tool that outlives its agent from here on.
+                if let Some(tool) = self.tool(run) {
+                    tool.stage = Stage::ReadBack(Said::Done);
+                }
                 self.boundary(Place::AfterSave);
                 let reports = vec![Report::Phase(Phase::Verifying)];
                 Onward::Next { stage: Stage::ReadBack(Said::Done), after: Duration::from_ms(100), reports }
