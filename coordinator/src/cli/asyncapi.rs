@@ -182,6 +182,27 @@ mod tests {
         }
     }
 
+    /// The specification's own schema; `coordinator/tests/asyncapi/README.md` says whose it is.
+    #[test]
+    fn the_document_is_one_by_the_specifications_own_schema_and_a_wrong_one_is_not() {
+        let schema = include_str!("../../tests/asyncapi/3.0.0.json");
+        let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+        let document = document().unwrap();
+        let wrong: Vec<String> =
+            schema.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert_eq!(wrong, Vec::<String>::new());
+        for (place, value) in [
+            ("/operations/receiveBeacon/action", json!("listen")),
+            ("/channels/beacon/messages", json!([])),
+            ("/components/messages/beat/payload", json!(7)),
+            ("/info/version", Value::Null),
+        ] {
+            let mut spoilt = document.clone();
+            *spoilt.pointer_mut(place).unwrap_or_else(|| panic!("{place} is there")) = value;
+            assert!(!schema.is_valid(&spoilt), "a document with a wrong {place} passes");
+        }
+    }
+
     #[test]
     fn addresses_are_the_subjects_themselves() {
         let document = document().unwrap();
