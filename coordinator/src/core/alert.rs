@@ -12,6 +12,7 @@ use super::agenda::Matter;
 use super::check::{self, NodeState};
 use super::decide::Look;
 use super::mesh::Mesh;
+use super::monitor_alerts;
 use super::node::LastRun;
 use super::policy::{AlertKind, Policy};
 use super::record::AlertRecord;
@@ -95,6 +96,10 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::Conflict
                 | AlertKind::HistoryLost
                 | AlertKind::CoordinatorDiffers
+                | AlertKind::MonitorFailed
+                | AlertKind::MonitorOverdue
+                | AlertKind::MonitorLate
+                | AlertKind::MonitorsTogether
                 | AlertKind::BrokenPlan => finding.cause,
             },
         });
@@ -111,6 +116,9 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
 pub(super) fn matter_of(alert: &Alert) -> Matter {
     let kind = alert.key.0.split('/').next().unwrap_or_default();
     let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
+    if monitor_alerts::is_kind(kind) {
+        return Matter::Monitors;
+    }
     match (&alert.routine, alert.nodes.first()) {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),
         (_, Some(node)) => Matter::NodeAlerts(node.clone()),
