@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
 use crate::metrics::MetricsView;
+use crate::monitor::{KeyHash, MonitorDetail, MonitorSpec, MonitorsView, Ping, PingAnswer, PingTo};
 use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, TrendsView};
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
@@ -119,6 +120,39 @@ pub enum Request {
         sink: String,
         request: uuid::Uuid,
     },
+    /// Monitors, the worst first.
+    Monitors {
+        paging: Paging,
+    },
+    Monitor {
+        name: RoutineName,
+    },
+    /// Make a monitor, or change one. The same asked again is the same.
+    SetMonitor {
+        monitor: MonitorSpec,
+        /// Whether there must be one of this name already, else there must be none.
+        replaces: bool,
+        by: String,
+    },
+    RemoveMonitor {
+        name: RoutineName,
+        by: String,
+    },
+    /// Make a ping key, or end one.
+    SetPingKey {
+        label: String,
+        /// Absent to end it.
+        #[serde(default)]
+        key: Option<KeyHash>,
+        #[serde(default)]
+        creates: bool,
+        by: String,
+    },
+    /// A ping that a coordinator's own door has taken in.
+    Ping {
+        to: PingTo,
+        ping: Ping,
+    },
     /// A piece of a coordinator's snapshot, asked by another coordinator; `holder` says whose, where it matters.
     Snapshot {
         /// Which file; the newest one, made for this request where the state has moved on, if absent.
@@ -149,6 +183,8 @@ impl Request {
             | Self::Board { .. }
             | Self::Queue { .. }
             | Self::Trends { .. }
+            | Self::Monitors { .. }
+            | Self::Monitor { .. }
             | Self::Metrics => true,
             Self::Logs { .. }
             | Self::Start { .. }
@@ -157,6 +193,10 @@ impl Request {
             | Self::Retire { .. }
             | Self::SetLimit { .. }
             | Self::TestSink { .. }
+            | Self::SetMonitor { .. }
+            | Self::RemoveMonitor { .. }
+            | Self::SetPingKey { .. }
+            | Self::Ping { .. }
             | Self::Snapshot { .. } => false,
         }
     }
@@ -187,6 +227,12 @@ impl Request {
             Self::Retire { .. } => "retire",
             Self::SetLimit { .. } => "set_limit",
             Self::TestSink { .. } => "test_sink",
+            Self::Monitors { .. } => "monitors",
+            Self::Monitor { .. } => "monitor",
+            Self::SetMonitor { .. } => "set_monitor",
+            Self::RemoveMonitor { .. } => "remove_monitor",
+            Self::SetPingKey { .. } => "set_ping_key",
+            Self::Ping { .. } => "ping",
             Self::Snapshot { .. } => "snapshot",
         }
     }
@@ -244,6 +290,9 @@ pub enum Reply {
     Trends(TrendsView),
     Metrics(MetricsView),
     Logs(LogView),
+    Monitors(MonitorsView),
+    Monitor(MonitorDetail),
+    Pinged(PingAnswer),
     Snapshot(SnapshotPiece),
     /// The round that an act opened.
     Opened {

@@ -16,6 +16,7 @@ pub mod id;
 pub mod limit;
 pub mod live;
 pub mod metrics;
+pub mod monitor;
 pub mod overview;
 pub mod plan;
 mod reason;

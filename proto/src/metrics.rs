@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Severity;
 use crate::id::{Holder, NodeId, RoutineName};
+use crate::monitor::MonitorView;
 use crate::report::{Reason, Space, TaskKind};
 use crate::time::Timestamp;
 use crate::verdict::VerdictKind;
@@ -28,6 +29,9 @@ pub struct MetricsView {
     pub limits: Vec<LimitView>,
     /// Destinations whose space somebody sees, by the storage's name, else as `node/target`.
     pub storages: BTreeMap<String, Space>,
+    /// Programs that only ping.
+    #[serde(default)]
+    pub monitors: Vec<MonitorView>,
 }
 
 /// The answering process and its place in the log.

@@ -6,6 +6,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::id::{ClusterName, Holder, NodeId, RepositoryId, RoutineName, TargetName};
 use crate::limit::LimitName;
+use crate::monitor::{KeyHash, Slug};
 use crate::report::Reason;
 use crate::time::Duration;
 use crate::verdict::Rule;
@@ -33,6 +34,8 @@ texts! {
     TargetName = "^[a-z0-9][a-z0-9._-]{0,62}$", "main";
     RepositoryId = "^[!-~]{1,128}$", "3f2a1b";
     LimitName = "^(cluster|node|repository|storage:.{1,100}|label:[^=]{1,50}=.{0,50}|task:(backup|check))$", "cluster";
+    Slug = "^[a-z0-9_-]{1,63}$", "nightly";
+    KeyHash = "^[0-9a-f]{32}$", "00112233445566778899aabbccddeeff";
     Duration = "^[0-9a-z ]{1,40}$", "1h 30m";
     Rule = "^(all|quorum\\([1-9][0-9]{0,8}\\)|coverage\\([!-~]{1,63}\\))$", "all";
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_proto::fact::agent::{AgentFact, PlansAnnounced, RunAbout};
-use landfall_proto::fact::coordinator::{Answered, CoordinatorFact, RoundConcluded, RoundOpened};
+use landfall_proto::fact::coordinator::{Answered, CoordinatorFact, Pinged, RoundConcluded, RoundOpened};
 use landfall_proto::id::{CommandId, NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::report::{Outcome, Reason, RunReport, TaskKind};
 use landfall_proto::time::{Duration, Timestamp};
@@ -29,6 +29,11 @@ pub(super) struct Health<'a> {
     /// Nodes whose snapshot a witness did not find.
     pub(super) ever_absent: BTreeSet<NodeId>,
     pub(super) ever_broken: BTreeSet<NodeId>,
+    /// Every monitor that ever was.
+    pub(super) monitors: BTreeSet<RoutineName>,
+    /// The ping by which each monitor says that it failed, until a good one follows.
+    pub(super) monitors_bad: BTreeMap<RoutineName, &'a Read<'a>>,
+    pub(super) monitors_ever_bad: BTreeSet<RoutineName>,
     reported: BTreeSet<RunId>,
     rounds: BTreeMap<RoundId, (RoutineName, TaskKind, Timestamp)>,
     /// Whose run it is, and of which round.
@@ -138,6 +143,17 @@ impl<'a> Health<'a> {
         }
     }
 
+    fn pinged(&mut self, read: &'a Read<'a>, body: &Pinged) {
+        match body.ping.kind.is_good() {
+            Some(true) => drop(self.monitors_bad.remove(&body.monitor)),
+            Some(false) => {
+                self.monitors_ever_bad.insert(body.monitor.clone());
+                self.monitors_bad.insert(body.monitor.clone(), read);
+            }
+            None => {}
+        }
+    }
+
     fn leader_says(&mut self, read: &'a Read<'a>, fact: &CoordinatorFact) {
         match fact {
             CoordinatorFact::RoundOpened(body) => self.opened(body),
@@ -154,7 +170,11 @@ impl<'a> Health<'a> {
                 self.stands.retain(|(node, _), _| *node != body.node);
                 self.overdue.retain(|(_, node), _| *node != body.node);
             }
-            CoordinatorFact::LeaderClaimed(_)
+            CoordinatorFact::Pinged(body) => self.pinged(read, body),
+            CoordinatorFact::MonitorRemoved(body) => drop(self.monitors_bad.remove(&body.name)),
+            CoordinatorFact::MonitorSet(body) => drop(self.monitors.insert(body.monitor.name.clone())),
+            CoordinatorFact::PingKeySet(_)
+            | CoordinatorFact::LeaderClaimed(_)
             | CoordinatorFact::CancelAsked(_)
             | CoordinatorFact::RunLost(_)
             | CoordinatorFact::WitnessAsked(_)

@@ -15,6 +15,7 @@ mod follow;
 pub(crate) mod human;
 mod limits;
 mod logs;
+mod monitor;
 mod nodes;
 mod rounds;
 mod routines;
@@ -91,6 +92,8 @@ enum Verb {
     Alert(alert::AlertVerb),
     /// Limits on how much runs at once, and how to change them
     Limits(limits::Limits),
+    /// Programs that Landfall does not run and that ping instead
+    Monitor(monitor::Monitors),
     /// Run a routine now
     Start(acts::Start),
     /// End a run, or all runs of a round
@@ -155,6 +158,7 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
         | Verb::Routines(_)
         | Verb::Alerts(_)
         | Verb::Limits(_)
+        | Verb::Monitor(_)
         | Verb::Start(_)
         | Verb::Cancel(_)
         | Verb::Retry(_)
@@ -175,6 +179,7 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Routines(options) => routines::run(&options, mesh, screen).await,
         Verb::Alerts(options) => alerts::run(&options, mesh, screen).await,
         Verb::Limits(options) => limits::run(&options, mesh, screen).await,
+        Verb::Monitor(options) => monitor::run(options, mesh, screen).await,
         Verb::Start(options) => acts::start(options, mesh, screen).await,
         Verb::Cancel(options) => acts::cancel(&options, mesh, screen).await,
         Verb::Retry(options) => acts::retry(&options, mesh, screen).await,

@@ -31,6 +31,8 @@ pub(super) enum Matter {
     NodeAlerts(NodeId),
     /// Alerts about the log and the coordinators.
     Mesh,
+    /// Alerts about monitors.
+    Monitors,
 }
 
 /// Matters that are due, and matters that will be at an instant; each matter has one instant at most.

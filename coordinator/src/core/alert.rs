@@ -12,6 +12,7 @@ use super::agenda::Matter;
 use super::check::{self, NodeState};
 use super::decide::Look;
 use super::mesh::Mesh;
+use super::monitor_alerts;
 use super::node::LastRun;
 use super::policy::{AlertKind, Policy};
 use super::record::AlertRecord;
@@ -96,6 +97,10 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::Conflict
                 | AlertKind::HistoryLost
                 | AlertKind::CoordinatorDiffers
+                | AlertKind::MonitorFailed
+                | AlertKind::MonitorOverdue
+                | AlertKind::MonitorLate
+                | AlertKind::MonitorsTogether
                 | AlertKind::BrokenPlan => finding.cause,
             },
         });
@@ -114,6 +119,9 @@ pub(super) fn matter_of(alert: &Alert) -> Matter {
     let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
     if kind == AlertKind::ClusterFailing.as_str() {
         return Matter::Failures;
+    }
+    if monitor_alerts::is_kind(kind) {
+        return Matter::Monitors;
     }
     match (&alert.routine, alert.nodes.first()) {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),

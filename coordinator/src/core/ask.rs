@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::decide::{NewRound, expected_of, opened};
 use super::mesh::Mesh;
+use super::monitor_ask;
 use super::policy::Policy;
 use super::run::{Run, Stage};
 use super::step::{Effect, Step, Ticket};
@@ -20,7 +21,7 @@ use super::step::{Effect, Step, Ticket};
 pub(super) const ASKS_MAX: usize = 1000;
 
 /// What a request leads to: decisions, and the reply once they stand; without decisions the reply is given at once.
-type Answered = (Vec<CoordinatorFact>, Reply);
+pub(super) type Answered = (Vec<CoordinatorFact>, Reply);
 
 /// Takes in a request; who does not lead, or does not see the log, cannot act on it.
 pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
@@ -75,6 +76,9 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         Request::Retry { id, request, by: _ } => retry(mesh, policy, now, id, request),
         Request::Retire { node, by } => retire(mesh, node, by),
         Request::SetLimit { name, value, by } => set_limit(mesh, name, value, by),
+        Request::SetMonitor { monitor, replaces, by } => monitor_ask::set(mesh, now, monitor, replaces, &by),
+        Request::RemoveMonitor { name, by } => monitor_ask::remove(mesh, name, &by),
+        Request::SetPingKey { label, key, creates, by } => monitor_ask::set_key(mesh, now, label, key, creates, &by),
         Request::Status
         | Request::Rounds { .. }
         | Request::Round { .. }
@@ -93,6 +97,9 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Metrics
         | Request::Logs { .. }
         | Request::TestSink { .. }
+        | Request::Monitors { .. }
+        | Request::Monitor { .. }
+        | Request::Ping { .. }
         | Request::Snapshot { .. } => {
             (Vec::new(), problem("nothing was done", "this request only reads", "Ask the read side."))
         }
@@ -269,6 +276,6 @@ fn unknown(what: &str) -> Reply {
     )
 }
 
-fn problem(what: &str, why: &str, fix: &str) -> Reply {
+pub(super) fn problem(what: &str, why: &str, fix: &str) -> Reply {
     Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned() })
 }

@@ -68,7 +68,11 @@ pub(super) fn landed(
         | CoordinatorFact::RoundConcluded(_)
         | CoordinatorFact::AlertDelivered(_)
         | CoordinatorFact::LimitSet(_)
-        | CoordinatorFact::NodeRetired(_) => {}
+        | CoordinatorFact::NodeRetired(_)
+        | CoordinatorFact::MonitorSet(_)
+        | CoordinatorFact::MonitorRemoved(_)
+        | CoordinatorFact::PingKeySet(_)
+        | CoordinatorFact::Pinged(_) => {}
     }
 }
 

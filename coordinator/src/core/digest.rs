@@ -54,6 +54,8 @@ impl Mesh {
         section(&mut hasher, b'n', self.nodes.values());
         section(&mut hasher, b'o', self.routines.values());
         section(&mut hasher, b'l', self.limits.iter());
+        section(&mut hasher, b'h', self.monitors.values());
+        section(&mut hasher, b'k', self.ping_keys.iter());
         section(&mut hasher, b'a', self.alerts.values());
         section(&mut hasher, b'r', self.rounds.values());
         section(&mut hasher, b'u', self.runs.values());
@@ -82,7 +84,8 @@ impl Mesh {
             + self.routines.len()
             + self.rounds.len()
             + self.runs.len()
-            + self.alerts.len();
+            + self.alerts.len()
+            + self.monitors.len();
         (2 * records as u64).next_power_of_two().max(APART_MIN)
     }
 

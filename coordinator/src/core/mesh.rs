@@ -20,6 +20,7 @@ use super::agenda::{Agenda, Matter};
 use super::command::Purpose;
 use super::digest::Peer;
 use super::leader;
+use super::monitor::{Monitor, PingKey};
 use super::node::{Live, Node};
 use super::permits::{Queue, Usage};
 use super::record::{AlertRecord, Leader, Meta};
@@ -45,6 +46,8 @@ pub struct Mesh {
     pub(super) rounds: BTreeMap<RoundId, Round>,
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) limits: BTreeMap<LimitName, u32>,
+    pub(super) monitors: BTreeMap<RoutineName, Monitor>,
+    pub(super) ping_keys: BTreeMap<String, PingKey>,
     /// Raised alerts by their own id; resolved ones leave memory once there are many.
     pub(super) alerts: BTreeMap<Uuid, AlertRecord>,
     pub(super) index: Index,
@@ -147,6 +150,8 @@ impl Mesh {
             rounds: BTreeMap::new(),
             runs: BTreeMap::new(),
             limits: BTreeMap::new(),
+            monitors: BTreeMap::new(),
+            ping_keys: BTreeMap::new(),
             alerts: BTreeMap::new(),
             index: Index::default(),
             live: BTreeMap::new(),

@@ -79,6 +79,10 @@ pub enum AlertKind {
     ClockSkew,
     HistoryLost,
     CoordinatorDiffers,
+    MonitorFailed,
+    MonitorOverdue,
+    MonitorLate,
+    MonitorsTogether,
 }
 
 impl Default for Policy {
@@ -145,6 +149,10 @@ impl AlertKind {
             Self::ClockSkew => "clock_skew",
             Self::HistoryLost => "history_lost",
             Self::CoordinatorDiffers => "coordinator_differs",
+            Self::MonitorFailed => "monitor_failed",
+            Self::MonitorOverdue => "monitor_overdue",
+            Self::MonitorLate => "monitor_late",
+            Self::MonitorsTogether => "monitors_together",
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::era::{EraBegun, Loss};
+use super::monitor::{Monitor, PingKey};
 use super::node::Node;
 use super::round::Round;
 use super::routine::Routine;
@@ -128,6 +129,10 @@ pub enum Key {
     Round(RoundId),
     Run(RunId),
     Tail(RunId),
+    Monitor(RoutineName),
+    PingKey(String),
+    /// What came with a ping, by the ping's id.
+    Body(Uuid),
 }
 
 /// Every record that a step touched, as it is afterwards. Written in one transaction.
@@ -146,6 +151,11 @@ pub struct Changes {
     pub rounds: BTreeMap<RoundId, Round>,
     pub runs: BTreeMap<RunId, Run>,
     pub tails: BTreeMap<RunId, RunTail>,
+    /// `None` takes the record away, here and below.
+    pub monitors: BTreeMap<RoutineName, Option<Monitor>>,
+    pub ping_keys: BTreeMap<String, Option<PingKey>>,
+    /// Written and read back by their pages only, never held in memory.
+    pub bodies: BTreeMap<Uuid, Option<String>>,
     /// Concluded rounds that left memory with their runs: their records stay in the ledger, but are not restored.
     pub forgotten_rounds: BTreeSet<RoundId>,
     /// Runs of rounds that left memory earlier: a late result is written down, but not restored.
@@ -163,6 +173,8 @@ pub struct Records {
     pub nodes: BTreeMap<NodeId, Node>,
     pub routines: BTreeMap<RoutineName, Routine>,
     pub limits: BTreeMap<LimitName, u32>,
+    pub monitors: BTreeMap<RoutineName, Monitor>,
+    pub ping_keys: BTreeMap<String, PingKey>,
     pub alerts: BTreeMap<Uuid, AlertRecord>,
     /// Without those that were forgotten.
     pub rounds: BTreeMap<RoundId, Round>,
@@ -191,6 +203,9 @@ impl Changes {
         for ((writer, seq), parked) in &self.parked {
             entries.push((Key::Parked(writer.clone(), *seq), parked.as_ref().map(encode)));
         }
+        entries.extend(self.monitors.iter().map(|(id, it)| (Key::Monitor(id.clone()), it.as_ref().map(encode))));
+        entries.extend(self.ping_keys.iter().map(|(id, it)| (Key::PingKey(id.clone()), it.as_ref().map(encode))));
+        entries.extend(self.bodies.iter().map(|(id, it)| (Key::Body(*id), it.as_ref().map(encode))));
         entries
     }
 
@@ -207,6 +222,9 @@ impl Changes {
             Key::Round(id) => drop(self.rounds.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Run(id) => drop(self.runs.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Tail(id) => drop(self.tails.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Monitor(id) => drop(self.monitors.insert(id, Some(decode(value, RECORD_BYTES_MAX)?))),
+            Key::PingKey(id) => drop(self.ping_keys.insert(id, Some(decode(value, RECORD_BYTES_MAX)?))),
+            Key::Body(id) => drop(self.bodies.insert(id, Some(decode(value, RECORD_BYTES_MAX)?))),
         }
         Ok(())
     }
@@ -223,12 +241,9 @@ impl Records {
         self.alerts.extend(changes.alerts);
         self.rounds.extend(changes.rounds);
         self.runs.extend(changes.runs);
-        for (id, parked) in changes.parked {
-            match parked {
-                Some(parked) => self.parked.insert(id, parked),
-                None => self.parked.remove(&id),
-            };
-        }
+        put(&mut self.parked, changes.parked);
+        put(&mut self.monitors, changes.monitors);
+        put(&mut self.ping_keys, changes.ping_keys);
         for round in &changes.forgotten_rounds {
             self.rounds.remove(round);
         }
@@ -255,9 +270,21 @@ impl Records {
             Key::Alert(id) => drop(self.alerts.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Round(id) => drop(self.rounds.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Run(id) => drop(self.runs.insert(id, decode(value, RECORD_BYTES_MAX)?)),
-            Key::Tail(_) => {}
+            Key::Monitor(id) => drop(self.monitors.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::PingKey(id) => drop(self.ping_keys.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Tail(_) | Key::Body(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Takes over what is there, and takes away what is not.
+fn put<K: Ord, V>(all: &mut BTreeMap<K, V>, changed: BTreeMap<K, Option<V>>) {
+    for (key, value) in changed {
+        match value {
+            Some(value) => all.insert(key, value),
+            None => all.remove(&key),
+        };
     }
 }
 
@@ -275,6 +302,9 @@ impl Key {
             Self::Round(id) => (b'r', id.0.as_bytes().to_vec()),
             Self::Run(id) => (b'u', id.0.as_bytes().to_vec()),
             Self::Tail(id) => (b't', id.0.as_bytes().to_vec()),
+            Self::Monitor(name) => (b'h', name.as_str().as_bytes().to_vec()),
+            Self::PingKey(label) => (b'k', label.as_bytes().to_vec()),
+            Self::Body(id) => (b'b', id.as_bytes().to_vec()),
         };
         [vec![kind], rest].concat()
     }
@@ -298,6 +328,9 @@ impl Key {
             b'r' => uuid().map(|id| Self::Round(RoundId(id))),
             b'u' => uuid().map(|id| Self::Run(RunId(id))),
             b't' => uuid().map(|id| Self::Tail(RunId(id))),
+            b'h' => text()?.parse().ok().map(Self::Monitor),
+            b'k' => text().map(|label| Self::PingKey(label.to_owned())),
+            b'b' => uuid().map(Self::Body),
             _ => None,
         }
     }
@@ -330,6 +363,9 @@ mod tests {
             Key::Round(RoundId(Uuid::from_u128(2))),
             Key::Run(RunId(Uuid::from_u128(3))),
             Key::Tail(RunId(Uuid::from_u128(4))),
+            Key::Monitor("db.daily".parse().unwrap()),
+            Key::PingKey("scripts".to_owned()),
+            Key::Body(Uuid::from_u128(5)),
         ];
         for key in keys {
             assert_eq!(Key::parse(&key.bytes()), Some(key));

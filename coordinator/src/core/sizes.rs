@@ -1,9 +1,12 @@
 //! How large the parts of the state are that others could make grow, and the bound of each.
 
+use landfall_proto::monitor::{MONITORS_MAX, PING_KEYS_MAX};
+
 use super::Mesh;
 use super::ask::ASKS_MAX;
 use super::digest::{KEPT_MAX, PEERS_MAX};
 use super::fold::{RESOLVED_MAX, ROUNDS_KEPT_MAX, RUNS_KEPT_MAX};
+use super::monitor::PINGS_KEPT_MAX;
 use super::writer::{HASHES_MAX, PARKED_MAX};
 
 /// One part: what it is, how many it holds, and how many are the most.
@@ -16,10 +19,11 @@ pub struct Size {
 
 impl Mesh {
     /// Every bounded part. Looks at every writer.
-    pub fn sizes(&self) -> [Size; 7] {
+    pub fn sizes(&self) -> [Size; 10] {
         let of = |name, size, most| Size { name, size, most };
         let parked = self.writers.values().map(|writer| writer.parked.len()).max();
         let hashes = self.writers.values().map(|writer| writer.hashes.len()).max();
+        let pings = self.monitors.values().map(|monitor| monitor.recent.len());
         // The latest concluded round stays, however many runs it had.
         let older = if self.index.concluded.len() > 1 { self.index.concluded_runs } else { 0 };
         [
@@ -29,6 +33,9 @@ impl Mesh {
             of("concluded rounds", self.index.concluded.len(), ROUNDS_KEPT_MAX),
             of("runs of concluded rounds", older, RUNS_KEPT_MAX),
             of("waiting requests", self.process.asks.len(), ASKS_MAX),
+            of("monitors", self.monitors.len(), MONITORS_MAX),
+            of("ping keys", self.ping_keys.len(), PING_KEYS_MAX),
+            of("pings of one monitor", pings.max().unwrap_or(0), PINGS_KEPT_MAX),
             of("digests and peers", self.process.digests.len().max(self.process.peers.len()), KEPT_MAX.max(PEERS_MAX)),
         ]
     }

@@ -15,7 +15,7 @@ use super::mesh::Mesh;
 use super::policy::Policy;
 use super::record::Resolved;
 use super::sight::LogSight;
-use super::{ask, command, decide, fold, tell};
+use super::{ask, command, decide, fold, ping, tell};
 
 /// Everything that can wake the core.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +153,7 @@ pub fn step(mesh: &mut Mesh, policy: &Policy, now: Timestamp, input: Input) -> S
         Input::Sight(sight) => mesh.process.eyes.log = sight,
         Input::LogReplaced(lost_from) => mesh.log_replaced(lost_from, now),
         Input::Gone(node) => mesh.gone(&node),
+        Input::Asked(ticket, Request::Ping { to, ping }) => ping::admit(mesh, now, ticket, &to, ping, &mut step),
         Input::Asked(ticket, request) => ask::admit(mesh, ticket, request, &mut step.effects),
         Input::Answered(id, answer) => command::answered(mesh, now, id, answer, &mut step.facts),
         Input::Delivered(delivery) => delivered(mesh, delivery, &mut step.facts),

@@ -42,7 +42,8 @@ pub struct Standing {
 /// Who is told of an alert as it is now, but for those who are told of the one that covers it: the sinks that its routes name, and of its end also whoever was told that it began
 /// and would be left waiting, because the routes or a node's labels have changed since.
 pub(super) fn receivers<'a>(mesh: &Mesh, policy: &'a Policy, record: &AlertRecord) -> BTreeMap<&'a String, Wish> {
-    let labels = labels(mesh, &record.alert.nodes);
+    let mut labels = labels(mesh, &record.alert.nodes);
+    labels.extend(mesh.monitor_of(&record.alert).map(|monitor| &monitor.spec.labels));
     let mut told = told(&policy.routes, &policy.sinks, &record.alert, &labels);
     if record.resolved.is_some() {
         for sink in &policy.sinks {

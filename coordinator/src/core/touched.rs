@@ -27,6 +27,10 @@ pub(super) struct Touched {
     /// Runs that are written but not kept in memory.
     pub(super) loose_runs: BTreeMap<RunId, Run>,
     pub(super) tails: BTreeMap<RunId, RunTail>,
+    pub(super) monitors: BTreeSet<RoutineName>,
+    pub(super) ping_keys: BTreeSet<String>,
+    /// Bodies of pings, which are written and not kept in memory; `None` takes one away.
+    pub(super) bodies: BTreeMap<Uuid, Option<String>>,
     pub(super) forgotten: Changes,
 }
 
@@ -57,8 +61,16 @@ impl Mesh {
         changes.runs.extend(touched.loose_runs);
         changes.runs.extend(pick(&self.runs, touched.runs));
         changes.tails = touched.tails;
+        changes.monitors = there(&self.monitors, touched.monitors);
+        changes.ping_keys = there(&self.ping_keys, touched.ping_keys);
+        changes.bodies = touched.bodies;
         changes
     }
+}
+
+/// As [`pick`], and `None` for what is gone.
+fn there<K: Ord, V: Clone>(all: &BTreeMap<K, V>, keys: BTreeSet<K>) -> BTreeMap<K, Option<V>> {
+    keys.into_iter().map(|key| (all.get(&key).cloned(), key)).map(|(value, key)| (key, value)).collect()
 }
 
 fn pick<K: Ord, V: Clone>(all: &BTreeMap<K, V>, keys: BTreeSet<K>) -> BTreeMap<K, V> {

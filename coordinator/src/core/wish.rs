@@ -133,6 +133,13 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
         AlertKind::CoordinatorDiffers => {
             "See that all coordinators have the same version; the one that differs takes over the leader's state."
         }
+        AlertKind::MonitorFailed => "Look at what its last ping says, and at the program itself.",
+        AlertKind::MonitorOverdue | AlertKind::MonitorLate => {
+            "Look whether the program runs, whether its schedule is the expected one, and whether it reaches this address."
+        }
+        AlertKind::MonitorsTogether => {
+            "Look for what these share: a machine, a destination, the way to this coordinator."
+        }
         AlertKind::Failed
         | AlertKind::Overdue
         | AlertKind::Diverged
@@ -156,6 +163,10 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "history_lost" => "every node that is heard has sent what was missing",
         "coordinator_differs" => "its state is the leader's again, or it has gone",
         "contradicted" => "a later snapshot was found",
+        "monitor_failed" => "it has said since that it ended well, or the monitor was removed",
+        "monitor_overdue" => "it was heard of again, or expects something else, or was removed",
+        "monitor_late" => "it was heard of again, or is overdue, which is told louder",
+        "monitors_together" => "fewer are bad",
         _ => "it is no longer so",
     }
 }

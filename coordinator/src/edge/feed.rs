@@ -31,6 +31,7 @@ pub struct Changed {
     pub routines: Vec<RoutineName>,
     pub alerts: Vec<AlertKey>,
     pub limits: bool,
+    pub monitors: Vec<RoutineName>,
     /// What each of the runs belongs to, and where it runs.
     pub ran: Vec<(RunId, RoutineName, NodeId)>,
     /// What each of the rounds is of.
@@ -68,6 +69,7 @@ impl Feed {
             routines: changes.routines.keys().cloned().collect(),
             alerts: changes.alerts.values().map(|record| record.alert.key.clone()).collect(),
             limits: !changes.limits.is_empty(),
+            monitors: changes.monitors.keys().cloned().collect(),
             ran: changes.runs.values().map(|run| (run.id, run.routine.clone(), run.node.clone())).collect(),
             rounded: changes.rounds.values().map(|round| (round.id, round.routine.clone())).collect(),
             alerted: changes.alerts.values().map(|record| about(&record.alert)).collect(),

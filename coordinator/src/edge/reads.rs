@@ -8,6 +8,7 @@ use landfall_proto::alert::AlertKey;
 use landfall_proto::codec::encode;
 use landfall_proto::control::{Paging, Reply, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
+use landfall_proto::monitor::MonitorDetail;
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{RoundView, RoutineView};
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::key::Index;
 use super::ledger::{Ledger, LedgerError};
 use super::requests::problem;
+use crate::core::monitor::{BODIES_KEPT_MAX, Monitor};
 use crate::core::permits;
 use crate::core::record::AlertRecord;
 use crate::core::round::Round;
@@ -72,6 +74,11 @@ pub(super) fn read(
             Some(alert) => Reply::Alert(view::alert(scene.mesh, &alert)),
             None => missing("alert", key, "landfall alerts --all"),
         },
+        Request::Monitors { paging } => Reply::Monitors(view::monitors(scene, paging)),
+        Request::Monitor { name } => match scene.mesh.monitors().get(name) {
+            Some(monitor) => Reply::Monitor(reads.monitor(monitor)?),
+            None => missing("monitor", name.as_str(), "landfall monitor list"),
+        },
         Request::Limits => Reply::Limits(permits::limits(scene.mesh, scene.policy)),
         Request::Board { filter } => reads.board(filter)?,
         Request::Queue { filter } => reads.queue(filter)?,
@@ -84,6 +91,10 @@ pub(super) fn read(
         | Request::Retire { .. }
         | Request::SetLimit { .. }
         | Request::TestSink { .. }
+        | Request::SetMonitor { .. }
+        | Request::RemoveMonitor { .. }
+        | Request::SetPingKey { .. }
+        | Request::Ping { .. }
         | Request::Snapshot { .. } => problem("this is no question", "it acts", "ask the coordinator to act"),
     })
 }
@@ -190,6 +201,12 @@ impl Reads<'_> {
             routines.push(view);
         }
         Ok(routines)
+    }
+
+    fn monitor(&self, monitor: &Monitor) -> Result<MonitorDetail, LedgerError> {
+        let with_bodies = monitor.with_bodies().take(BODIES_KEPT_MAX);
+        let bodies = with_bodies.map(|taken| Ok((taken.ping.id, self.ledger.body(taken.ping.id)?)));
+        Ok(view::monitor_detail(self.scene, monitor, bodies.collect::<Result<_, LedgerError>>()?))
     }
 
     fn routine(&self, routine: &Routine) -> Result<RoutineView, LedgerError> {

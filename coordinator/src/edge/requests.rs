@@ -100,7 +100,11 @@ impl Shell {
             | Request::Cancel { .. }
             | Request::Retry { .. }
             | Request::Retire { .. }
-            | Request::SetLimit { .. } => match self.desk.open(asker) {
+            | Request::SetLimit { .. }
+            | Request::SetMonitor { .. }
+            | Request::RemoveMonitor { .. }
+            | Request::SetPingKey { .. }
+            | Request::Ping { .. } => match self.desk.open(asker) {
                 Ok(ticket) => self.feed(Input::Asked(ticket, request)),
                 Err(asker) => self.reply(asker, busy()),
             },
@@ -124,6 +128,8 @@ impl Shell {
             | Request::Board { .. }
             | Request::Queue { .. }
             | Request::Trends { .. }
+            | Request::Monitors { .. }
+            | Request::Monitor { .. }
             | Request::Metrics => {
                 if self.desk.reads.len() >= READS_MAX {
                     self.reply(asker, busy());

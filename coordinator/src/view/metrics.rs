@@ -40,6 +40,7 @@ pub fn metrics(scene: Scene<'_>, around: &Surroundings, verdicts: &LastVerdicts)
         deliveries: deliveries(scene),
         limits: sized(limits(mesh, scene.policy)),
         storages: storages(scene),
+        monitors: mesh.monitors().values().map(|one| super::monitor::monitor(scene, one)).collect(),
     }
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod markup;
 mod metrics;
 mod pages;
+mod ping;
 mod problem;
 mod server;
 mod tls;

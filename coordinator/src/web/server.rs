@@ -30,6 +30,7 @@ use super::events::{Hub, Listening};
 use super::health;
 use super::metrics;
 use super::pages;
+use super::ping::{self, Flood};
 use super::problem::Details;
 use super::tls::{self, Secured, TlsError};
 use crate::config::{Config, PublicUrl, WebConfig, WebTls};
@@ -64,6 +65,7 @@ pub(super) struct Site {
     pub(super) access: Arc<Access>,
     pub(super) front: Arc<Front>,
     pub(super) events: Hub,
+    pub(super) pings: Arc<Flood>,
     /// True once the pages are about to end; streams end with them.
     pub(super) ending: watch::Receiver<bool>,
 }
@@ -191,7 +193,8 @@ pub async fn start(web: &WebConfig, home: Home, door: Door) -> Result<Pages, Web
     let (ending, is_ending) = watch::channel(false);
     let url = front.link("");
     let (events, listening) = Hub::start(door.clone());
-    let site = Site { door, cluster: home.cluster, access, front, events, ending: is_ending };
+    let pings = Arc::default();
+    let site = Site { door, cluster: home.cluster, access, front, events, pings, ending: is_ending };
     let handle = Handle::new();
     let (task, renewal) = serve(listener, secured, routes(site), handle.clone()).map_err(refused)?;
     tracing::info!(%address, url, "pages, API and metrics are served");
@@ -242,6 +245,7 @@ fn routes(site: Site) -> Router {
         .merge(api::routes())
         .merge(pages::routes(&site))
         .merge(metrics::routes())
+        .merge(ping::routes())
         .fallback(|uri: Uri| async move { Details::not_found(uri.path()) })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

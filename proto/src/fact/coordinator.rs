@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds;
 use crate::id::{CommandId, Holder, NodeId, RepositoryId, RoundId, RoutineName, RunId};
+use crate::monitor::{KeyHash, MonitorSpec, Ping};
 use crate::plan::RepositoryLock;
 use crate::report::{Reason, TaskKind};
 use crate::time::{Duration, Timestamp};
@@ -29,6 +30,10 @@ pub enum CoordinatorFact {
     AlertDelivered(AlertDelivered),
     LimitSet(LimitSet),
     NodeRetired(NodeRetired),
+    MonitorSet(MonitorSet),
+    MonitorRemoved(MonitorRemoved),
+    PingKeySet(PingKeySet),
+    Pinged(Pinged),
 }
 
 kinds!(CoordinatorFact {
@@ -45,6 +50,10 @@ kinds!(CoordinatorFact {
     AlertDelivered = "alert_delivered",
     LimitSet = "limit_set",
     NodeRetired = "node_retired",
+    MonitorSet = "monitor_set",
+    MonitorRemoved = "monitor_removed",
+    PingKeySet = "ping_key_set",
+    Pinged = "pinged",
 });
 
 /// A coordinator wants to lead. The fold accepts the first claim of the next term, and the first claim of term 1 of the next
@@ -277,6 +286,52 @@ pub struct NodeRetired {
     pub epoch: Epoch,
     pub node: NodeId,
     pub by: String,
+}
+
+/// A monitor is there from here on, or has another definition; what it said before stays known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct MonitorSet {
+    pub epoch: Epoch,
+    pub monitor: MonitorSpec,
+    pub set_at: Timestamp,
+    pub by: String,
+}
+
+/// A monitor is gone, with everything that it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct MonitorRemoved {
+    pub epoch: Epoch,
+    pub name: RoutineName,
+    pub by: String,
+}
+
+/// A key by which slugs are reached is good from here on, or no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PingKeySet {
+    pub epoch: Epoch,
+    pub label: String,
+    /// Absent where the key is good no more.
+    #[serde(default)]
+    pub key: Option<KeyHash>,
+    /// Whether it may make monitors.
+    #[serde(default)]
+    pub creates: bool,
+    pub set_at: Timestamp,
+    pub by: String,
+}
+
+/// A program said something of itself. Nobody has proven it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Pinged {
+    pub epoch: Epoch,
+    pub monitor: RoutineName,
+    /// When it was taken, by the leader's clock.
+    pub at: Timestamp,
+    pub ping: Ping,
 }
 
 /// Expected runs in one fact at most; fewer where their labels are long, for a fact has to fit into its longest length.

@@ -12,6 +12,7 @@ use landfall_proto::fact::agent::*;
 use landfall_proto::fact::coordinator::*;
 use landfall_proto::id::{CommandId, Holder, Incarnation, NodeId, RepositoryId, RoundId, RoutineName, RunId};
 use landfall_proto::live::{Beacon, Beat, Digest, LiveRun, Output, Presence, Sync};
+use landfall_proto::monitor::{Expects, KeyHash, MonitorSpec, Ping, PingKind, PingTo, Said, Stage};
 use landfall_proto::overview::{BoardFilter, QueueCard, QueueFilter};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::*;
@@ -246,7 +247,56 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
         .into(),
         LimitSet { epoch: epoch(), name: "storage:nas".parse().unwrap(), value: 2, by: "anna".to_owned() }.into(),
         NodeRetired { epoch: epoch(), node: node(), by: "anna".to_owned() }.into(),
+        MonitorSet { epoch: epoch(), monitor: monitor(), set_at: at("2026-11-21T01:00:00Z"), by: "anna".to_owned() }
+            .into(),
+        MonitorRemoved { epoch: epoch(), name: routine(), by: "anna".to_owned() }.into(),
+        PingKeySet {
+            epoch: epoch(),
+            label: "scripts".to_owned(),
+            key: Some(KeyHash::of("secret")),
+            creates: true,
+            set_at: at("2026-11-21T01:00:00Z"),
+            by: "anna".to_owned(),
+        }
+        .into(),
+        Pinged { epoch: epoch(), monitor: routine(), at: at("2026-11-21T02:00:00Z"), ping: ping() }.into(),
     ]
+}
+
+fn monitor() -> MonitorSpec {
+    MonitorSpec {
+        name: "db.daily".parse().unwrap(),
+        slug: "db-daily".parse().unwrap(),
+        key: Some(KeyHash::of("00000000-0000-4000-8000-000000000001")),
+        expects: Expects::Slots { calendar: "*-*-* 02:00:00".to_owned(), zone: "Europe/Berlin".to_owned() },
+        grace: Duration::from_secs(3600),
+        late_after: Some(Duration::from_secs(600)),
+        labels: [("rack".to_owned(), "1".to_owned())].into(),
+        note: "the shop's orders".to_owned(),
+        owner: "anna".to_owned(),
+    }
+}
+
+fn ping() -> Ping {
+    Ping {
+        id: Uuid::from_u128(11),
+        kind: PingKind::Exit { status: 3 },
+        rid: Some(Uuid::from_u128(12)),
+        from: "192.0.2.1".to_owned(),
+        method: "POST".to_owned(),
+        agent: "curl/8.5.0".to_owned(),
+        body: "no space left".to_owned(),
+        body_bytes: 13,
+        said: Said {
+            stage: Some(Stage::Failed),
+            percent: Some(40),
+            duration_ms: Some(61_000),
+            bytes: Some(5),
+            files: Some(2),
+            error: Some("no space left".to_owned()),
+            reason: Some(Reason::NoSpace),
+        },
+    }
 }
 
 fn opened() -> RoundOpened {
@@ -381,7 +431,16 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Cancel { id: Uuid::from_u128(2), by: by.clone() },
         Request::Retry { id: Uuid::from_u128(2), by: by.clone(), request: Uuid::from_u128(8) },
         Request::Retire { node: node(), by: by.clone() },
-        Request::SetLimit { name: "cluster".parse().unwrap(), value: 8, by },
+        Request::SetLimit { name: "cluster".parse().unwrap(), value: 8, by: by.clone() },
+        Request::Monitors { paging: Paging { rows: Some(5), after: Some("5".to_owned()) } },
+        Request::Monitor { name: routine() },
+        Request::SetMonitor { monitor: monitor(), replaces: true, by: by.clone() },
+        Request::RemoveMonitor { name: routine(), by: by.clone() },
+        Request::SetPingKey { label: "scripts".to_owned(), key: Some(KeyHash::of("secret")), creates: true, by },
+        Request::Ping {
+            to: PingTo::Slug { key: KeyHash::of("secret"), slug: "db-daily".parse().unwrap(), create: true },
+            ping: ping(),
+        },
         Request::TestSink { sink: "pager".to_owned(), request: Uuid::from_u128(9) },
         Request::Snapshot { name: Some("0-7-ab.landfall".to_owned()), offset: 131_072, holder: Some(holder()) },
     ]

@@ -82,6 +82,10 @@ pub(super) const fn epoch(fact: &CoordinatorFact) -> Option<Epoch> {
         CoordinatorFact::AlertDelivered(fact) => fact.epoch,
         CoordinatorFact::LimitSet(fact) => fact.epoch,
         CoordinatorFact::NodeRetired(fact) => fact.epoch,
+        CoordinatorFact::MonitorSet(fact) => fact.epoch,
+        CoordinatorFact::MonitorRemoved(fact) => fact.epoch,
+        CoordinatorFact::PingKeySet(fact) => fact.epoch,
+        CoordinatorFact::Pinged(fact) => fact.epoch,
     })
 }
 
@@ -126,6 +130,10 @@ pub(super) fn of_coordinator(
         }
         CoordinatorFact::LimitSet(set) => format!("{who} sets the limit {} to {} for {}", set.name, set.value, set.by),
         CoordinatorFact::NodeRetired(retired) => format!("{who} retires {} for {}", retired.node, retired.by),
+        CoordinatorFact::MonitorSet(set) => format!("{who} sets the monitor {} for {}", set.monitor.name, set.by),
+        CoordinatorFact::MonitorRemoved(gone) => format!("{who} removes the monitor {} for {}", gone.name, gone.by),
+        CoordinatorFact::PingKeySet(set) => format!("{who} sets the ping key {} for {}", set.label, set.by),
+        CoordinatorFact::Pinged(body) => format!("the monitor {} says {}", body.monitor, body.ping.kind),
     })
 }
 

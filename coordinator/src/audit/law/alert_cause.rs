@@ -11,6 +11,7 @@ use crate::audit::health::Health;
 use crate::audit::{Case, Law, Read, Violation};
 use crate::core::Fact;
 use crate::core::alert::FAILED_TOGETHER;
+use crate::core::monitor_alerts::MANY;
 use crate::core::policy::AlertKind;
 use crate::core::together::{NODES_TOGETHER, ROUTINES_TOGETHER};
 
@@ -83,6 +84,13 @@ fn without_cause(health: &Health<'_>, read: &Read<'_>, body: &AlertRaised) -> Op
             let is_broken = alert.nodes.iter().all(|node| health.ever_broken.contains(node));
             (!is_broken).then_some("every plan could be read")
         }
+        AlertKind::MonitorFailed => {
+            (!health.monitors_ever_bad.contains(alert.routine.as_ref()?)).then_some("it had not said that it failed")
+        }
+        AlertKind::MonitorOverdue | AlertKind::MonitorLate => {
+            (!health.monitors.contains(alert.routine.as_ref()?)).then_some("there was no such monitor")
+        }
+        AlertKind::MonitorsTogether => (health.monitors.len() < MANY).then_some("there were too few monitors"),
         AlertKind::NodeSilent
         | AlertKind::Stale
         | AlertKind::Guard
@@ -106,6 +114,10 @@ fn kind_of(alert: &Alert) -> Option<AlertKind> {
         AlertKind::Late,
         AlertKind::Contradicted,
         AlertKind::BrokenPlan,
+        AlertKind::MonitorFailed,
+        AlertKind::MonitorOverdue,
+        AlertKind::MonitorLate,
+        AlertKind::MonitorsTogether,
     ];
     by_log.into_iter().find(|kind| kind.as_str() == name)
 }
@@ -124,6 +136,11 @@ fn untold(case: &Case<'_>, health: &Health<'_>) -> Vec<Violation> {
     let old = health.overdue.iter().filter(|(_, (_, _, read))| !case.is_recent(read.entry.at));
     for ((_, node), (round, _, read)) in old.filter(|((routine, _), _)| !is_open(format!("overdue/{routine}"))) {
         let what = format!("round {round} found {node} missing, no good backup followed, and no open alert says so");
+        found.push(Violation::new(NAME, what).seen(read));
+    }
+    let bad = health.monitors_bad.iter().filter(|(_, read)| !case.is_recent(read.entry.at));
+    for (name, read) in bad.filter(|(name, _)| !is_open(format!("monitor_failed/{name}"))) {
+        let what = format!("the monitor {name} says that it failed, and no open alert says so");
         found.push(Violation::new(NAME, what).seen(read));
     }
     found

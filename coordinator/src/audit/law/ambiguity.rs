@@ -57,7 +57,11 @@ impl Law for Ambiguity {
                 | CoordinatorFact::AlertResolved(_)
                 | CoordinatorFact::AlertDelivered(_)
                 | CoordinatorFact::LimitSet(_)
-                | CoordinatorFact::NodeRetired(_) => {}
+                | CoordinatorFact::NodeRetired(_)
+                | CoordinatorFact::MonitorSet(_)
+                | CoordinatorFact::MonitorRemoved(_)
+                | CoordinatorFact::PingKeySet(_)
+                | CoordinatorFact::Pinged(_) => {}
             }
         }
         found

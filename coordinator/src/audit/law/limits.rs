@@ -93,7 +93,11 @@ impl<'a> Taken<'a> {
             | CoordinatorFact::AlertRaised(_)
             | CoordinatorFact::AlertResolved(_)
             | CoordinatorFact::AlertDelivered(_)
-            | CoordinatorFact::NodeRetired(_) => {}
+            | CoordinatorFact::NodeRetired(_)
+            | CoordinatorFact::MonitorSet(_)
+            | CoordinatorFact::MonitorRemoved(_)
+            | CoordinatorFact::PingKeySet(_)
+            | CoordinatorFact::Pinged(_) => {}
         }
         None
     }

@@ -90,7 +90,11 @@ fn hasty_commands(case: &Case<'_>) -> Vec<Violation> {
             | CoordinatorFact::AlertResolved(_)
             | CoordinatorFact::AlertDelivered(_)
             | CoordinatorFact::LimitSet(_)
-            | CoordinatorFact::NodeRetired(_) => continue,
+            | CoordinatorFact::NodeRetired(_)
+            | CoordinatorFact::MonitorSet(_)
+            | CoordinatorFact::MonitorRemoved(_)
+            | CoordinatorFact::PingKeySet(_)
+            | CoordinatorFact::Pinged(_) => continue,
         };
         decided.entry(command).or_insert(read);
     }

@@ -69,7 +69,13 @@ impl Concern {
             }
             CoordinatorFact::AlertResolved(body) => self.alerts.contains(&body.id),
             CoordinatorFact::AlertDelivered(body) => self.alerts.contains(&body.id),
-            CoordinatorFact::LeaderClaimed(_) | CoordinatorFact::LimitSet(_) | CoordinatorFact::NodeRetired(_) => false,
+            CoordinatorFact::LeaderClaimed(_)
+            | CoordinatorFact::LimitSet(_)
+            | CoordinatorFact::NodeRetired(_)
+            | CoordinatorFact::MonitorSet(_)
+            | CoordinatorFact::MonitorRemoved(_)
+            | CoordinatorFact::PingKeySet(_)
+            | CoordinatorFact::Pinged(_) => false,
         }
     }
 

@@ -158,6 +158,25 @@ fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
             (Tone::Plain, format!("{} sets the limit {} to {}", body.by, body.name, body.value))
         }
         CoordinatorFact::NodeRetired(body) => (Tone::Plain, format!("{} retires {}", body.by, body.node)),
+        CoordinatorFact::MonitorSet(body) => {
+            (Tone::Plain, format!("{} sets the monitor {}", body.by, body.monitor.name))
+        }
+        CoordinatorFact::MonitorRemoved(body) => {
+            (Tone::Plain, format!("{} removes the monitor {}", body.by, body.name))
+        }
+        CoordinatorFact::PingKeySet(body) => {
+            let verb = if body.key.is_some() { "makes" } else { "ends" };
+            (Tone::Plain, format!("{} {verb} the ping key {}", body.by, body.label))
+        }
+        CoordinatorFact::Pinged(body) => {
+            let tone = match body.ping.kind.is_good() {
+                Some(true) => Tone::Good,
+                Some(false) => Tone::Bad,
+                None => Tone::Dim,
+            };
+            let stage = body.ping.said.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
+            (tone, format!("the monitor {} says {}{stage}", body.monitor, body.ping.kind))
+        }
     }
 }
 

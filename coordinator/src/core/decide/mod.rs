@@ -15,6 +15,7 @@ use super::alert;
 use super::leader;
 use super::log_alerts;
 use super::mesh::Mesh;
+use super::monitor_alerts;
 use super::permits::{self, Turns};
 use super::policy::Policy;
 use super::together;
@@ -90,5 +91,6 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
         Matter::RoutineAlerts(name) => alert::about_routine(mesh, policy, now, name),
         Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
         Matter::Mesh => log_alerts::look(mesh, policy, now),
+        Matter::Monitors => monitor_alerts::look(mesh, policy, now),
     }
 }

@@ -146,5 +146,9 @@ const fn epoch_of(fact: &CoordinatorFact) -> Option<Epoch> {
         CoordinatorFact::AlertDelivered(body) => Some(body.epoch),
         CoordinatorFact::LimitSet(body) => Some(body.epoch),
         CoordinatorFact::NodeRetired(body) => Some(body.epoch),
+        CoordinatorFact::MonitorSet(body) => Some(body.epoch),
+        CoordinatorFact::MonitorRemoved(body) => Some(body.epoch),
+        CoordinatorFact::PingKeySet(body) => Some(body.epoch),
+        CoordinatorFact::Pinged(body) => Some(body.epoch),
     }
 }

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod history;
+mod monitors;
 mod plans;
 mod restore;
 mod rounds;
@@ -147,6 +148,10 @@ impl Mesh {
                 self.agenda.mark(Matter::Queue);
             }
             CoordinatorFact::NodeRetired(body) => self.node_retired(&body.node, at),
+            CoordinatorFact::MonitorSet(body) => self.monitor_set(body),
+            CoordinatorFact::MonitorRemoved(body) => self.monitor_removed(body),
+            CoordinatorFact::PingKeySet(body) => self.ping_key_set(body),
+            CoordinatorFact::Pinged(body) => self.pinged(body),
         }
         true
     }

@@ -7,6 +7,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use crate::core::agenda::Matter;
 use crate::core::command::Purpose;
 use crate::core::mesh::Mesh;
+use crate::core::monitor::Monitor;
 use crate::core::record::Records;
 use crate::core::round::{Counts, Round};
 use crate::core::routine::Routine;
@@ -30,6 +31,9 @@ impl Mesh {
         mesh.meta = records.meta;
         mesh.writers = records.writers;
         mesh.limits = records.limits;
+        mesh.monitors = records.monitors;
+        mesh.monitors.values_mut().for_each(Monitor::expect);
+        mesh.ping_keys = records.ping_keys;
         mesh.nodes = records.nodes;
         mesh.routines = records.routines;
         mesh.rounds = records.rounds;
@@ -228,7 +232,7 @@ impl Mesh {
 
     /// Everything that a decision could be about, but for what is looked at from time to time only.
     pub(in crate::core) fn matters(&self) -> Vec<Matter> {
-        let mut matters = vec![Matter::Queue, Matter::Failures];
+        let mut matters = vec![Matter::Queue, Matter::Failures, Matter::Monitors];
         matters
             .extend(self.rounds.values().filter(|round| round.verdict.is_none()).map(|round| Matter::Round(round.id)));
         matters.extend(self.index.strays.keys().copied().map(Matter::Stray));

@@ -4,6 +4,7 @@ mod clones;
 mod cluster;
 mod eras;
 mod laws;
+mod monitors;
 mod operators;
 mod queueing;
 mod rounds;

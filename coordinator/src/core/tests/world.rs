@@ -60,6 +60,8 @@ pub(super) struct Coordinator {
     pub(super) sees: bool,
     seq: u64,
     read: usize,
+    /// Pings whose bodies its ledger holds.
+    pub(super) bodies: BTreeSet<Uuid>,
     wake_at: Option<Timestamp>,
     /// When it last looked, and what was there.
     looked: Option<(Timestamp, usize)>,
@@ -178,6 +180,7 @@ impl World {
             sees: true,
             seq: 0,
             read: 0,
+            bodies: BTreeSet::new(),
             wake_at: None,
             looked: None,
         });
@@ -325,6 +328,13 @@ impl World {
         }
         let coordinator = &mut self.coordinators[index];
         let changes = coordinator.mesh.take_changes();
+        for (id, body) in &changes.bodies {
+            if body.is_some() {
+                coordinator.bodies.insert(*id)
+            } else {
+                coordinator.bodies.remove(id)
+            };
+        }
         coordinator.records.apply(changes);
         self.most_active = self.most_active.max(coordinator.mesh.active_count());
         for effect in result.effects {

@@ -109,6 +109,11 @@ impl dyn Ledger + '_ {
         self.read(&Key::Tail(id))
     }
 
+    /// What came with a ping.
+    pub fn body(&self, ping: Uuid) -> Result<Option<String>, LedgerError> {
+        self.read(&Key::Body(ping))
+    }
+
     /// Entries of a list, in order, from behind the key `after`.
     pub fn list(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Index>, LedgerError> {
         let keys = self.keys(prefix, after, max)?;
@@ -125,8 +130,9 @@ impl dyn Ledger + '_ {
     }
 }
 
-/// Kinds of records that are held in memory whatever their age: meta, writers, parked facts, nodes, routines, limits.
-const ALWAYS_HELD: [u8; 6] = *b"mwpnol";
+/// Kinds of records that are held in memory whatever their age: meta, writers, parked facts, nodes, routines, limits, monitors, ping
+/// keys.
+const ALWAYS_HELD: [u8; 8] = *b"mwpnolhk";
 
 /// Reads everything that is held in memory, through the two reading methods; both ledgers load this way.
 fn load(ledger: &dyn Ledger) -> Result<Records, LedgerError> {

@@ -86,7 +86,10 @@ fn held(changes: &Changes, key: &Key) -> Option<Index> {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
-        | Key::Tail(_) => None,
+        | Key::Tail(_)
+        | Key::Monitor(_)
+        | Key::PingKey(_)
+        | Key::Body(_) => None,
     }
 }
 
@@ -184,7 +187,10 @@ fn place(changes: &Changes, key: &Key) -> Option<Timestamp> {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
-        | Key::Tail(_) => None,
+        | Key::Tail(_)
+        | Key::Monitor(_)
+        | Key::PingKey(_)
+        | Key::Body(_) => None,
     }
 }
 
@@ -209,7 +215,10 @@ fn lists(changes: &Changes, key: &Key, at: Timestamp) -> Vec<Index> {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
-        | Key::Tail(_) => Vec::new(),
+        | Key::Tail(_)
+        | Key::Monitor(_)
+        | Key::PingKey(_)
+        | Key::Body(_) => Vec::new(),
     }
 }
 

@@ -26,7 +26,7 @@ const PAGE: usize = 512;
 const UNFINISHED: &str = "unfinished";
 
 /// Letters of all records, in the order of the file: a round stands before its runs.
-const LETTERS: [u8; 10] = *b"almnoprtuw";
+const LETTERS: [u8; 13] = *b"abhklmnoprtuw";
 
 /// For whom a snapshot is written.
 #[derive(Debug, Clone)]
@@ -140,7 +140,10 @@ fn is_history(key: &Key, held: &BTreeSet<Key>) -> bool {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
-        | Key::Tail(_) => false,
+        | Key::Tail(_)
+        | Key::Monitor(_)
+        | Key::PingKey(_)
+        | Key::Body(_) => false,
     }
 }
 

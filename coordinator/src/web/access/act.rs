@@ -10,10 +10,16 @@ use crate::web::server::Site;
 /// What an act takes. Fleets are not made smaller, nor made to work harder, by everybody who may start a backup.
 const fn needed(act: &Request) -> Role {
     match act {
-        Request::Retire { .. } | Request::SetLimit { .. } => Role::Admin,
-        Request::Start { .. } | Request::Cancel { .. } | Request::Retry { .. } | Request::TestSink { .. } => {
-            Role::Operator
-        }
+        Request::Retire { .. }
+        | Request::SetLimit { .. }
+        | Request::SetMonitor { .. }
+        | Request::RemoveMonitor { .. }
+        | Request::SetPingKey { .. } => Role::Admin,
+        Request::Start { .. }
+        | Request::Cancel { .. }
+        | Request::Retry { .. }
+        | Request::TestSink { .. }
+        | Request::Ping { .. } => Role::Operator,
         Request::Status
         | Request::Rounds { .. }
         | Request::Round { .. }
@@ -29,6 +35,8 @@ const fn needed(act: &Request) -> Role {
         | Request::Board { .. }
         | Request::Queue { .. }
         | Request::Trends { .. }
+        | Request::Monitors { .. }
+        | Request::Monitor { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::Snapshot { .. } => Role::Viewer,

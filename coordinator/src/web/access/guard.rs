@@ -28,6 +28,9 @@ const FORM_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 /// What everybody may ask for: the way in, what it looks like, whether we live, and places with secrets of their own.
 const OPEN: [&str; 5] = ["/login", "/assets", "/health", "/ping", "/heartbeat"];
 
+/// Where a page of any site may send what it likes: the secret in the address is all that counts, and nothing is told.
+const PINGS: [&str; 2] = ["/ping", "/heartbeat"];
+
 /// The figures: open where the configuration says so.
 const METRICS: &str = "/metrics";
 
@@ -74,7 +77,7 @@ pub(in crate::web) async fn guard(
 async fn admitted(site: &Site, peer: SocketAddr, mut request: Request) -> Result<Request, Box<Response>> {
     let is_act = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     let has_token = request.headers().contains_key(header::AUTHORIZATION);
-    if is_act && !has_token && is_from_elsewhere(site, &request) {
+    if is_act && !has_token && is_from_elsewhere(site, &request) && !is_below(request.uri().path(), &PINGS) {
         let why = "the request was made by a page of another site";
         return Err(forbidden("foreign-site", why, "use the pages of this server itself").into());
     }

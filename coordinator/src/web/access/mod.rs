@@ -31,6 +31,7 @@ use super::server::{Front, Site};
 use crate::edge::clock;
 use password::Hasher;
 use rates::Rates;
+pub(in crate::web) use rates::place;
 use secret::{Secret, random};
 use store::{Invite, Store};
 use visit::Visits;

@@ -91,7 +91,7 @@ impl Rates {
 }
 
 /// One machine may have as many addresses of IPv6 as it likes, all within the same /64.
-fn place(address: IpAddr) -> IpAddr {
+pub(in crate::web) fn place(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => match six.to_ipv4_mapped() {

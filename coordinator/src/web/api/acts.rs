@@ -62,7 +62,7 @@ pub(super) struct LimitGiven {
     size: Option<u32>,
 }
 
-type Told = Result<Response, Refusal>;
+pub(super) type Told = Result<Response, Refusal>;
 
 /// Why an act was not done.
 pub(super) struct Refusal(Box<Response>);
@@ -167,7 +167,7 @@ pub(super) async fn set_limit(
 }
 
 /// Acts, and tells how it went.
-async fn tell(site: &Site, actor: &Actor, act: Request, target: &str) -> Told {
+pub(super) async fn tell(site: &Site, actor: &Actor, act: Request, target: &str) -> Told {
     let reply = perform(site, actor, act, target).await?;
     if let Reply::Opened { round } = reply {
         let place = [(header::LOCATION, format!("{BASE}/rounds/{round}"))];
@@ -201,6 +201,6 @@ async fn known_round(site: &Site, text: &str) -> Result<Uuid, Refusal> {
     if matches!(reply, Reply::Refused(_)) { Err(boxed(refused(reply, "round", &id.to_string()))) } else { Ok(id.0) }
 }
 
-fn boxed(details: Details) -> Refusal {
+pub(super) fn boxed(details: Details) -> Refusal {
     Refusal(Box::new(details.into_response()))
 }

@@ -8,6 +8,7 @@ mod document;
 mod list;
 mod lists;
 mod log;
+mod monitors;
 mod query;
 
 use std::sync::Arc;
@@ -51,6 +52,8 @@ fn documented() -> OpenApiRouter<Site> {
         .routes(routes!(lists::alerts))
         .routes(routes!(detail::alert))
         .routes(routes!(lists::limits))
+        .routes(routes!(monitors::monitors))
+        .routes(routes!(monitors::monitor, monitors::remove))
         .routes(routes!(acts::start))
         .routes(routes!(acts::cancel_run))
         .routes(routes!(acts::retry_run))

@@ -225,6 +225,9 @@ impl Ear {
         for (key, routine, node) in &changed.alerted {
             self.tell(position, What::Alert(key.clone()), routine.clone(), node.clone());
         }
+        for name in &changed.monitors {
+            self.tell(position, What::Monitor(name.clone()), Some(name.clone()), None);
+        }
         if changed.limits {
             self.tell(position, What::Limits, None, None);
         }

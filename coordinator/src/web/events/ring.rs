@@ -49,6 +49,7 @@ pub(in crate::web) enum What {
     Node(NodeId),
     Routine(RoutineName),
     Alert(AlertKey),
+    Monitor(RoutineName),
     Limits,
     /// A run that is alive has other figures.
     Progress(RunId),

@@ -43,7 +43,7 @@ impl Watched {
 }
 
 /// Changes as they happen (server-sent events): `hello` with the position where the stream begins, then `round`, `run`, `progress`
-/// (once a second and run at most), `node`, `routine`, `alert` and `limits` with the name of what has changed, to be read again.
+/// (once a second and run at most), `node`, `routine`, `alert`, `monitor` and `limits` with the name of what has changed, to be read again.
 /// `Last-Event-ID` goes on behind that event; `reset` says that some were missed, and everything has to be read again.
 #[utoipa::path(get, path = "/events", tag = "events", params(Watched, ("Last-Event-ID" = Option<String>, Header)), responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(in crate::web) async fn stream(
@@ -97,6 +97,7 @@ fn sent(of: &Event) -> Sent {
         What::Node(id) => event("node", of.id, &json!({ "id": id })),
         What::Routine(name) => event("routine", of.id, &json!({ "name": name })),
         What::Alert(key) => event("alert", of.id, &json!({ "key": key, "routine": routine, "node": node })),
+        What::Monitor(name) => event("monitor", of.id, &json!({ "name": name })),
         What::Limits => event("limits", of.id, &json!({})),
         What::Reset => event("reset", of.id, &json!({ "why": "some changes were missed; read everything again" })),
     }

@@ -13,6 +13,7 @@ pub(in crate::web) enum Section {
     Rounds,
     Nodes,
     Routines,
+    Monitors,
     Alerts,
     Trends,
     Report,
@@ -20,12 +21,13 @@ pub(in crate::web) enum Section {
     Elsewhere,
 }
 
-const PLACES: [(Section, &str, &str); 8] = [
+const PLACES: [(Section, &str, &str); 9] = [
     (Section::Home, "/", "Overview"),
     (Section::Queue, "/queue", "Queue"),
     (Section::Rounds, "/rounds", "Rounds"),
     (Section::Nodes, "/nodes", "Nodes"),
     (Section::Routines, "/routines", "Routines"),
+    (Section::Monitors, "/monitors", "Monitors"),
     (Section::Alerts, "/alerts", "Alerts"),
     (Section::Trends, "/trends", "Trends"),
     (Section::Report, "/report", "Report"),

@@ -6,6 +6,8 @@ use landfall_proto::metrics::{MetricsView, NodeFigures, PlanFigures, TaskFigures
 use landfall_proto::time::Timestamp;
 use landfall_proto::verdict::VerdictKind;
 
+use super::monitors::monitors;
+
 /// All samples of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Family<'a> {
@@ -38,7 +40,7 @@ pub(super) enum Value {
 }
 
 impl<'a> Family<'a> {
-    fn gauge(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Self {
+    pub(super) fn gauge(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Self {
         Self { name, help, kind: Kind::Gauge, labels, samples: Vec::new() }
     }
 
@@ -61,7 +63,10 @@ impl<'a> Family<'a> {
         self.samples.push(Sample { labels: labels.into_iter().map(Cow::Borrowed).collect(), value });
     }
 
-    fn each<const N: usize>(mut self, samples: impl IntoIterator<Item = ([&'a str; N], Option<Value>)>) -> Self {
+    pub(super) fn each<const N: usize>(
+        mut self,
+        samples: impl IntoIterator<Item = ([&'a str; N], Option<Value>)>,
+    ) -> Self {
         for (labels, value) in samples {
             self.add(labels, value);
         }
@@ -89,6 +94,7 @@ pub(super) fn families(view: &MetricsView) -> Vec<Family<'_>> {
     all.extend(nodes(view));
     all.extend(alerts(view));
     all.extend(storages(view));
+    all.extend(monitors(view));
     all.extend(coordinator(view));
     all.extend(log(view));
     all.retain(|family| !family.samples.is_empty());
@@ -351,14 +357,14 @@ const fn verdict_code(kind: VerdictKind) -> u64 {
     }
 }
 
-const fn whole(number: u64) -> Option<Value> {
+pub(super) const fn whole(number: u64) -> Option<Value> {
     Some(Value::Whole(number))
 }
 
-fn at(instant: Timestamp) -> Option<Value> {
+pub(super) fn at(instant: Timestamp) -> Option<Value> {
     Some(Value::Seconds(instant.as_duration().as_secs_f64()))
 }
 
-fn seconds(ms: u64) -> Value {
+pub(super) fn seconds(ms: u64) -> Value {
     Value::Seconds(std::time::Duration::from_millis(ms).as_secs_f64())
 }

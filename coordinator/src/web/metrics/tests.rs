@@ -55,6 +55,7 @@ fn nothing() -> MetricsView {
         deliveries: BTreeMap::new(),
         limits: Vec::new(),
         storages: BTreeMap::new(),
+        monitors: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Alerts: what is open, what was, and who was told of each.
 
+use landfall_proto::alert::Alert;
 use landfall_proto::control::{Paging, Problem, Request};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::AlertView;
@@ -8,6 +9,7 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
+use crate::core::monitor_alerts;
 use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
 
 const ROWS: u32 = 50;
@@ -48,7 +50,7 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                 @if !alert.fix.is_empty() { p { b { "Now: " } (alert.fix) } }
                 p.sub {
                     @if let Some(round) = alert.round { a href={ "/rounds/" (round) } { "its round" } " · " }
-                    @if let Some(routine) = &alert.routine { a href={ "/routines/" (routine) } { (routine) } " · " }
+                    @if let Some(routine) = &alert.routine { a href={ (place(alert)) (routine) } { (routine) } " · " }
                     @for node in alert.nodes.iter().take(20) { a href={ "/nodes/" (node) } { (node) } " " }
                     @if let Some(at) = alert.last_good_at { "· last good backup " (time(at, now)) }
                 }
@@ -59,6 +61,11 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
             }
         }
     }
+}
+
+/// Where the thing that an alert names by its routine is shown.
+fn place(alert: &Alert) -> &'static str {
+    if monitor_alerts::is_about(alert) { "/monitors/" } else { "/routines/" }
 }
 
 /// An address of another kind is not made a link: a plan could name one that runs a script.

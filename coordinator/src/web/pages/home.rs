@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use landfall_proto::control::{Paging, Problem, Request};
+use landfall_proto::monitor::MonitorsView;
 use landfall_proto::overview::{BoardCounts, BoardFilter, BoardRow, BoardView, Grade};
 use landfall_proto::time::{Duration, Timestamp, after, between};
 use maud::{Markup, html};
 
 use super::ask::told;
-use super::list;
 use super::shown::{Glance, Memory, Query, Shown};
+use super::{list, monitor};
 use crate::web::markup::{self, Section, Tone, age, dash, dash_because, tag, time};
 
 /// Rows of one page.
@@ -39,9 +40,11 @@ pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     }
     let paging = Paging { rows: Some(ROUNDS), after: None };
     let rounds = told!(site, Request::Rounds { routine: None, open: None, paging }, Rounds)?;
+    let first = Paging { rows: Some(1), after: None };
+    let monitors = told!(site, Request::Monitors { paging: first }, Monitors)?;
     let rows = rows(&board, now, memory);
     Ok(Shown::new("Overview", Section::Home)
-        .live("answer", &answer(&board, now))
+        .live("answer", &html! { (answer(&board, now)) (heard(&monitors)) })
         .fixed(search(query))
         .live("board", &table(&board, &rows, query))
         .live(
@@ -92,6 +95,17 @@ fn answer(board: &BoardView, now: Timestamp) -> Markup {
                     @if let Some(at) = oldest { " The oldest last good backup is from " (time(at, now)) "." }
                 }
             }
+        }
+    }
+}
+
+/// What is told of programs that only ping stands beside the answer: it is their word, and nobody has proven it.
+fn heard(monitors: &MonitorsView) -> Markup {
+    let Some((tone, words)) = monitor::summary(monitors) else { return html! {} };
+    html! {
+        section class={ "card answer " (tone.class()) } {
+            div.sign aria-hidden="true" { (sign(tone)) }
+            div { h2 { a href="/monitors" { "Monitors" } ": " (words) } p.sub { "What they say of themselves; Landfall has not proven it." } }
         }
     }
 }

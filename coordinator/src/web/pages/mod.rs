@@ -9,6 +9,7 @@ mod incident;
 mod list;
 mod live;
 mod log;
+mod monitor;
 mod node;
 mod pulse;
 mod queue;
@@ -50,6 +51,8 @@ pub(super) fn routes(site: &Site) -> Router<Site> {
         "/routines",
         "/routines/{name}",
         "/alerts",
+        "/monitors",
+        "/monitors/{name}",
         "/trends",
         "/report",
     ] {
@@ -82,6 +85,8 @@ enum Place {
     Routines,
     Routine(RoutineName),
     Alerts,
+    Monitors,
+    Monitor(RoutineName),
     Trends,
     Report,
 }
@@ -104,6 +109,8 @@ impl Place {
             ("routines", None) => Self::Routines,
             ("routines", Some(name)) => Self::Routine(name.parse().ok()?),
             ("alerts", None) => Self::Alerts,
+            ("monitors", None) => Self::Monitors,
+            ("monitors", Some(name)) => Self::Monitor(name.parse().ok()?),
             ("trends", None) => Self::Trends,
             ("report", None) => Self::Report,
             _ => return None,
@@ -125,6 +132,8 @@ async fn render(place: &Place, glance: Glance<'_>) -> Result<Shown, Problem> {
         Place::Routines => routine::list(glance).await,
         Place::Routine(name) => routine::show(glance, name).await,
         Place::Alerts => alert::show(glance).await,
+        Place::Monitors => monitor::list(glance).await,
+        Place::Monitor(name) => monitor::show(glance, name).await,
         Place::Trends => trend::show(glance).await,
         Place::Report => report::show(glance).await,
     };

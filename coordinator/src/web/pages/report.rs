@@ -9,6 +9,7 @@ use maud::{Markup, html};
 
 use super::alert;
 use super::ask::told;
+use super::monitor;
 use super::shown::{Glance, Shown};
 use super::trend;
 use crate::web::markup::{Section, Tone, age, dash, heads, of_grade, tag, when};
@@ -28,6 +29,7 @@ pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     let trends = told!(site, Request::Trends { routine: None, node: None, days: DAYS }, Trends)?;
     let routines = told!(site, Request::Routines, Routines)?;
     let open = told!(site, Request::Alerts { all: false, paging: Paging { rows: Some(20), after: None } }, Alerts)?;
+    let monitors = told!(site, Request::Monitors { paging: Paging::default() }, Monitors)?;
     let mut kept = Vec::new();
     for routine in routines.iter().take(ROUTINES_MAX) {
         let paging = Paging { rows: Some(ROUNDS_MAX), after: None };
@@ -40,6 +42,7 @@ pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
         .fixed(trend::summary(&trends.days))
         .fixed(html! { section.card.flush { h2 { "Rounds that converged" } (table(&kept)) } })
         .fixed(html! { section.card.flush { h2 { "Where everything stands" } (standing(&board)) } })
+        .fixed(html! { @if !monitors.monitors.is_empty() { section.card.flush { h2 { "Programs that only ping, by their own word" } (monitor::table(&monitors, now)) } } })
         .fixed(html! { section.stack { h2 { "Open alerts" } @if open.rows.is_empty() { p { "None." } } @for one in &open.rows { (alert::card(one, now)) } } }))
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod events;
+mod pings;
 mod properties;
 mod server;
 
