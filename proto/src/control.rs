@@ -278,4 +278,26 @@ pub struct Problem {
     pub what: String,
     pub why: String,
     pub fix: String,
+    /// For programs; absent where the request was heard and refused for what it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ProblemCode>,
+}
+
+/// What kind of problem it is, for who has to go on without reading the words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// There is no such thing; asking again changes nothing.
+    NotFound,
+    /// Nobody could answer: what was asked may be so or not, may have been done or not.
+    Unknown,
+}
+
+impl Problem {
+    /// The same problem, said to programs as well.
+    #[must_use]
+    pub fn coded(self, code: ProblemCode) -> Self {
+        Self { code: Some(code), ..self }
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use landfall_proto::alert::AlertKey;
 use landfall_proto::codec::encode;
-use landfall_proto::control::{Paging, Reply, Request, RunFilter};
+use landfall_proto::control::{Paging, ProblemCode, Reply, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{RoundView, RoutineView};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::key::Index;
 use super::ledger::{Ledger, LedgerError};
-use super::requests::problem;
+use super::requests::{coded, problem};
 use crate::core::permits;
 use crate::core::record::AlertRecord;
 use crate::core::round::Round;
@@ -289,7 +289,8 @@ fn read_cursor(text: &str) -> Option<Vec<u8>> {
 }
 
 fn missing(what: &str, name: &str, list: &str) -> Reply {
-    problem(
+    coded(
+        ProblemCode::NotFound,
         &format!("there is no {what} {name}"),
         "nothing in the log speaks of it",
         &format!("`{list}` shows what there is"),

@@ -177,5 +177,6 @@ fn unreadable(field: &str, value: &str) -> Problem {
         what: format!("there is no such {field}"),
         why: format!("the form said: {}", value.chars().take(80).collect::<String>()),
         fix: "go back, load the page again and use its form".to_owned(),
+        code: None,
     }
 }
