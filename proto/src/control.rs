@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
 use crate::metrics::MetricsView;
-use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, TrendsView};
+use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, StorageView, TrendsView};
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
     AlertView, LimitView, LogView, NodeView, Page, RoundDetail, RoundView, RoutineView, RunDetail, RunView, StatusView,
@@ -83,6 +83,13 @@ pub enum Request {
         /// [`crate::overview::DAYS_MAX`] at most.
         days: u32,
     },
+    /// The room of destinations over days, and when each will be full.
+    Storages {
+        /// One of them; all if absent.
+        #[serde(default)]
+        name: Option<String>,
+        paging: Paging,
+    },
     /// Figures of the whole mesh. Only a coordinator's own pages ask: the answer may be longer than a message.
     Metrics,
     Logs {
@@ -149,6 +156,7 @@ impl Request {
             | Self::Board { .. }
             | Self::Queue { .. }
             | Self::Trends { .. }
+            | Self::Storages { .. }
             | Self::Metrics => true,
             Self::Logs { .. }
             | Self::Start { .. }
@@ -179,6 +187,7 @@ impl Request {
             Self::Board { .. } => "board",
             Self::Queue { .. } => "queue",
             Self::Trends { .. } => "trends",
+            Self::Storages { .. } => "storages",
             Self::Metrics => "metrics",
             Self::Logs { .. } => "logs",
             Self::Start { .. } => "start",
@@ -242,6 +251,7 @@ pub enum Reply {
     Board(BoardView),
     Queue(QueueView),
     Trends(TrendsView),
+    Storages(Page<StorageView>),
     Metrics(MetricsView),
     Logs(LogView),
     Snapshot(SnapshotPiece),

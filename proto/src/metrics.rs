@@ -28,6 +28,9 @@ pub struct MetricsView {
     pub limits: Vec<LimitView>,
     /// Destinations whose space somebody sees, by the storage's name, else as `node/target`.
     pub storages: BTreeMap<String, Space>,
+    /// Days until they are full, of those that fill up.
+    #[serde(default)]
+    pub filling: BTreeMap<String, u64>,
 }
 
 /// The answering process and its place in the log.

@@ -67,7 +67,7 @@ facts! {
     coordinator: "leader_claimed" LeaderClaimed, "round_opened" RoundOpened, "dispatched" Dispatched, "answered" Answered,
         "cancel_asked" CancelAsked, "run_lost" RunLost, "witness_asked" WitnessAsked, "round_concluded" RoundConcluded,
         "alert_raised" AlertRaised, "alert_resolved" AlertResolved, "alert_delivered" AlertDelivered, "limit_set" LimitSet,
-        "node_retired" NodeRetired;
+        "node_retired" NodeRetired, "space_sampled" SpaceSampled;
 }
 
 pub(super) fn run(screen: &Screen) -> Result<ExitCode, Failure> {

@@ -7,9 +7,11 @@ mod ask;
 mod asyncapi;
 mod audit;
 mod calendar;
+mod check;
 mod completion;
 mod context;
 mod doctor;
+mod explain;
 mod failure;
 mod follow;
 pub(crate) mod human;
@@ -21,7 +23,9 @@ mod routines;
 mod runs;
 mod screen;
 mod serve;
+mod snapshots;
 mod status;
+mod storages;
 mod up;
 mod user;
 mod watch;
@@ -91,6 +95,10 @@ enum Verb {
     Alert(alert::AlertVerb),
     /// Limits on how much runs at once, and how to change them
     Limits(limits::Limits),
+    /// The room of destinations, and when each will be full
+    Storages(storages::Storages),
+    /// What landed, the newest first, and who saw it there
+    Snapshots(snapshots::Snapshots),
     /// Run a routine now
     Start(acts::Start),
     /// End a run, or all runs of a round
@@ -105,6 +113,10 @@ enum Verb {
     Watch(watch::Watch),
     /// Explain a calendar expression and show when it is due
     Calendar(calendar::Explain),
+    /// One line and an exit code for Nagios and its relatives: 0 ok, 1 warning, 2 critical, 3 unknown
+    Check(check::Check),
+    /// What a task has to show to count as good, and what a reason means and asks for
+    Explain(explain::Explain),
     /// Check that the mesh can do its work; each finding says what to do
     Doctor,
     /// Check every promise over the whole log, and over the receipts of this machine; changes nothing
@@ -141,6 +153,8 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
     match verb {
         Verb::Calendar(explain) => return calendar::run(&explain, screen),
         Verb::Asyncapi => return asyncapi::run(screen),
+        Verb::Explain(options) => return explain::run(&options, screen),
+        Verb::Check(options) => return Ok(check::run(&options, global.context.as_deref(), screen).await),
         Verb::Completion(completion) => return Ok(completion::run(&completion)),
         Verb::User(options) => return user::run(options, screen),
         Verb::Serve(options) => return serve::run(options).await,
@@ -155,6 +169,8 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
         | Verb::Routines(_)
         | Verb::Alerts(_)
         | Verb::Limits(_)
+        | Verb::Storages(_)
+        | Verb::Snapshots(_)
         | Verb::Start(_)
         | Verb::Cancel(_)
         | Verb::Retry(_)
@@ -175,6 +191,8 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Routines(options) => routines::run(&options, mesh, screen).await,
         Verb::Alerts(options) => alerts::run(&options, mesh, screen).await,
         Verb::Limits(options) => limits::run(&options, mesh, screen).await,
+        Verb::Snapshots(options) => snapshots::run(&options, mesh, screen).await,
+        Verb::Storages(options) => storages::run(&options, mesh, screen).await,
         Verb::Start(options) => acts::start(options, mesh, screen).await,
         Verb::Cancel(options) => acts::cancel(&options, mesh, screen).await,
         Verb::Retry(options) => acts::retry(&options, mesh, screen).await,
@@ -182,6 +200,8 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Logs(options) => logs::run(&options, mesh, screen).await,
         Verb::Watch(options) => watch::run(&options, mesh, screen).await,
         Verb::Calendar(_)
+        | Verb::Check(_)
+        | Verb::Explain(_)
         | Verb::Doctor
         | Verb::Audit(_)
         | Verb::Alert(_)

@@ -29,6 +29,8 @@ pub(super) enum Matter {
     NodeAlerts(NodeId),
     /// Alerts about the log and the coordinators.
     Mesh,
+    /// The room of destinations: the day's samples, and alerts about what fills up.
+    Spaces,
 }
 
 /// Matters that are due, and matters that will be at an instant; each matter has one instant at most.

@@ -95,6 +95,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::Conflict
                 | AlertKind::HistoryLost
                 | AlertKind::CoordinatorDiffers
+                | AlertKind::Filling
                 | AlertKind::BrokenPlan => finding.cause,
             },
         });
@@ -110,6 +111,9 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
 /// What has to be looked at to judge an alert.
 pub(super) fn matter_of(alert: &Alert) -> Matter {
     let kind = alert.key.0.split('/').next().unwrap_or_default();
+    if kind == AlertKind::Filling.as_str() {
+        return Matter::Spaces;
+    }
     let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
     match (&alert.routine, alert.nodes.first()) {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),

@@ -90,6 +90,7 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Board { .. }
         | Request::Queue { .. }
         | Request::Trends { .. }
+        | Request::Storages { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::TestSink { .. }

@@ -65,7 +65,8 @@ pub(super) fn landed(
         | CoordinatorFact::RoundConcluded(_)
         | CoordinatorFact::AlertDelivered(_)
         | CoordinatorFact::LimitSet(_)
-        | CoordinatorFact::NodeRetired(_) => {}
+        | CoordinatorFact::NodeRetired(_)
+        | CoordinatorFact::SpaceSampled(_) => {}
     }
 }
 

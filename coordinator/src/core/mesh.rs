@@ -27,6 +27,7 @@ use super::round::Round;
 use super::routine::Routine;
 use super::run::{Run, Stage};
 use super::sight::Eyes;
+use super::space::SpaceHistory;
 use super::step::{Delivery, Ticket};
 use super::touched::Touched;
 use super::writer::{Writer, WriterKey};
@@ -45,6 +46,8 @@ pub struct Mesh {
     pub(super) rounds: BTreeMap<RoundId, Round>,
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) limits: BTreeMap<LimitName, u32>,
+    /// The room of storages over days, by name.
+    pub(super) spaces: BTreeMap<String, SpaceHistory>,
     /// Raised alerts by their own id; resolved ones leave memory once there are many.
     pub(super) alerts: BTreeMap<Uuid, AlertRecord>,
     pub(super) index: Index,
@@ -147,6 +150,7 @@ impl Mesh {
             rounds: BTreeMap::new(),
             runs: BTreeMap::new(),
             limits: BTreeMap::new(),
+            spaces: BTreeMap::new(),
             alerts: BTreeMap::new(),
             index: Index::default(),
             live: BTreeMap::new(),

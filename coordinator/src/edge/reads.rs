@@ -64,7 +64,10 @@ pub(super) fn read(
         },
         Request::Routines => Reply::Routines(reads.routines()?),
         Request::Routine { name } => match scene.mesh.routines().get(name) {
-            Some(routine) => Reply::Routine(reads.routine(routine)?),
+            Some(routine) => Reply::Routine(RoutineView {
+                protection: Some(view::protection(scene, routine)),
+                ..reads.routine(routine)?
+            }),
             None => missing("routine", name.as_str(), "landfall routines"),
         },
         Request::Alerts { all, paging } => reads.alerts(*all, paging)?,
@@ -75,6 +78,7 @@ pub(super) fn read(
         Request::Limits => Reply::Limits(permits::limits(scene.mesh, scene.policy)),
         Request::Board { filter } => reads.board(filter)?,
         Request::Queue { filter } => reads.queue(filter)?,
+        Request::Storages { name, paging } => reads.storages(name.as_deref(), paging),
         Request::Trends { routine, node, days } => reads.trends(routine.as_ref(), node.as_ref(), *days)?,
         Request::Metrics => Reply::Metrics(view::metrics(scene, around, &reads.last_verdicts()?)),
         Request::Logs { .. }
@@ -174,6 +178,26 @@ impl Reads<'_> {
             last = Some(id);
         }
         Reply::Nodes(pager.page(None))
+    }
+
+    fn storages(&self, name: Option<&str>, paging: &Paging) -> Reply {
+        let after = paging.after.as_deref().and_then(read_cursor).and_then(|name| String::from_utf8(name).ok());
+        let mut pager = Pager::new(rows_wanted(paging));
+        let mut last: Option<String> = None;
+        let wanted = view::storages(self.scene).filter(|storage| {
+            name.is_none_or(|name| storage.name == name) && after.as_ref().is_none_or(|after| storage.name > *after)
+        });
+        for storage in wanted {
+            let place = storage.name.clone();
+            if pager.is_full() || !pager.push(storage) {
+                return Reply::Storages(pager.page(last.map(|name| cursor(name.as_bytes()))));
+            }
+            last = Some(place);
+        }
+        if let Some(name) = name.filter(|_| last.is_none()) {
+            return missing("storage", name, "landfall storages");
+        }
+        Reply::Storages(pager.page(None))
     }
 
     /// All routines, as many as fit into half of a message.

@@ -124,6 +124,7 @@ impl Shell {
             | Request::Board { .. }
             | Request::Queue { .. }
             | Request::Trends { .. }
+            | Request::Storages { .. }
             | Request::Metrics => {
                 if self.desk.reads.len() >= READS_MAX {
                     self.reply(asker, busy());

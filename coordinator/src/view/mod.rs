@@ -6,11 +6,13 @@ mod day;
 mod metrics;
 mod node;
 mod page;
+mod protection;
 mod queue;
 mod round;
 mod routine;
 mod run;
 mod status;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trends;
@@ -33,11 +35,13 @@ pub use day::{Days, Ended, RUNS_A_DAY_MAX};
 pub use metrics::{LastVerdicts, metrics};
 pub use node::node;
 pub use page::{PAGE_BYTES_MAX, Pager, rows_wanted};
+pub use protection::protection;
 pub use queue::QueueScan;
 pub use round::{detail as round_detail, round};
 pub use routine::routine;
 pub use run::{detail as run_detail, matches as run_matches, run};
 pub use status::{Surroundings, status};
+pub use storage::storages;
 pub use trends::TrendScan;
 
 /// The state at one instant.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::kinds;
 use crate::id::{CommandId, Holder, NodeId, RepositoryId, RoundId, RoutineName, RunId};
 use crate::plan::RepositoryLock;
-use crate::report::{Reason, TaskKind};
+use crate::report::{Reason, Space, TaskKind};
 use crate::time::{Duration, Timestamp};
 use crate::verdict::{Rule, Verdict};
 
@@ -29,6 +29,7 @@ pub enum CoordinatorFact {
     AlertDelivered(AlertDelivered),
     LimitSet(LimitSet),
     NodeRetired(NodeRetired),
+    SpaceSampled(SpaceSampled),
 }
 
 kinds!(CoordinatorFact {
@@ -45,6 +46,7 @@ kinds!(CoordinatorFact {
     AlertDelivered = "alert_delivered",
     LimitSet = "limit_set",
     NodeRetired = "node_retired",
+    SpaceSampled = "space_sampled",
 });
 
 /// A coordinator wants to lead. The fold accepts the first claim of the next term, and the first claim of term 1 of the next
@@ -278,6 +280,19 @@ pub struct NodeRetired {
     pub node: NodeId,
     pub by: String,
 }
+
+/// How much room destinations had, as nodes that reach them saw it; noted once a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SpaceSampled {
+    pub epoch: Epoch,
+    pub sampled_at: Timestamp,
+    /// By the storage's name, or `node/target` where the target names none; at most [`STORAGES_PER_FACT_MAX`].
+    pub storages: BTreeMap<String, Space>,
+}
+
+/// Storages in one fact at most.
+pub const STORAGES_PER_FACT_MAX: usize = 200;
 
 /// Expected runs in one fact at most; fewer where their labels are long, for a fact has to fit into its longest length.
 pub const EXPECTED_PER_FACT_MAX: usize = 200;

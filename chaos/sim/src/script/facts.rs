@@ -82,6 +82,7 @@ pub(super) const fn epoch(fact: &CoordinatorFact) -> Option<Epoch> {
         CoordinatorFact::AlertDelivered(fact) => fact.epoch,
         CoordinatorFact::LimitSet(fact) => fact.epoch,
         CoordinatorFact::NodeRetired(fact) => fact.epoch,
+        CoordinatorFact::SpaceSampled(fact) => fact.epoch,
     })
 }
 
@@ -126,6 +127,7 @@ pub(super) fn of_coordinator(
         }
         CoordinatorFact::LimitSet(set) => format!("{who} sets the limit {} to {} for {}", set.name, set.value, set.by),
         CoordinatorFact::NodeRetired(retired) => format!("{who} retires {} for {}", retired.node, retired.by),
+        CoordinatorFact::SpaceSampled(_) => return None,
     })
 }
 

@@ -57,7 +57,8 @@ impl Law for Ambiguity {
                 | CoordinatorFact::AlertResolved(_)
                 | CoordinatorFact::AlertDelivered(_)
                 | CoordinatorFact::LimitSet(_)
-                | CoordinatorFact::NodeRetired(_) => {}
+                | CoordinatorFact::NodeRetired(_)
+                | CoordinatorFact::SpaceSampled(_) => {}
             }
         }
         found

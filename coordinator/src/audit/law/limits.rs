@@ -93,7 +93,8 @@ impl<'a> Taken<'a> {
             | CoordinatorFact::AlertRaised(_)
             | CoordinatorFact::AlertResolved(_)
             | CoordinatorFact::AlertDelivered(_)
-            | CoordinatorFact::NodeRetired(_) => {}
+            | CoordinatorFact::NodeRetired(_)
+            | CoordinatorFact::SpaceSampled(_) => {}
         }
         None
     }

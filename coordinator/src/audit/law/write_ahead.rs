@@ -90,7 +90,8 @@ fn hasty_commands(case: &Case<'_>) -> Vec<Violation> {
             | CoordinatorFact::AlertResolved(_)
             | CoordinatorFact::AlertDelivered(_)
             | CoordinatorFact::LimitSet(_)
-            | CoordinatorFact::NodeRetired(_) => continue,
+            | CoordinatorFact::NodeRetired(_)
+            | CoordinatorFact::SpaceSampled(_) => continue,
         };
         decided.entry(command).or_insert(read);
     }

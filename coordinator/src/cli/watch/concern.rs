@@ -69,7 +69,10 @@ impl Concern {
             }
             CoordinatorFact::AlertResolved(body) => self.alerts.contains(&body.id),
             CoordinatorFact::AlertDelivered(body) => self.alerts.contains(&body.id),
-            CoordinatorFact::LeaderClaimed(_) | CoordinatorFact::LimitSet(_) | CoordinatorFact::NodeRetired(_) => false,
+            CoordinatorFact::LeaderClaimed(_)
+            | CoordinatorFact::LimitSet(_)
+            | CoordinatorFact::NodeRetired(_)
+            | CoordinatorFact::SpaceSampled(_) => false,
         }
     }
 

@@ -158,6 +158,9 @@ fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
             (Tone::Plain, format!("{} sets the limit {} to {}", body.by, body.name, body.value))
         }
         CoordinatorFact::NodeRetired(body) => (Tone::Plain, format!("{} retires {}", body.by, body.node)),
+        CoordinatorFact::SpaceSampled(body) => {
+            (Tone::Dim, format!("the room of {} destinations is noted for the day", body.storages.len()))
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::log_alerts;
 use super::mesh::Mesh;
 use super::permits::{self, Turns};
 use super::policy::Policy;
+use super::space;
 
 pub(super) use open::{NewRound, expected_of, opened};
 
@@ -88,5 +89,6 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
         Matter::RoutineAlerts(name) => alert::about_routine(mesh, policy, now, name),
         Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
         Matter::Mesh => log_alerts::look(mesh, policy, now),
+        Matter::Spaces => space::look(mesh, policy, now),
     }
 }

@@ -146,5 +146,6 @@ const fn epoch_of(fact: &CoordinatorFact) -> Option<Epoch> {
         CoordinatorFact::AlertDelivered(body) => Some(body.epoch),
         CoordinatorFact::LimitSet(body) => Some(body.epoch),
         CoordinatorFact::NodeRetired(body) => Some(body.epoch),
+        CoordinatorFact::SpaceSampled(body) => Some(body.epoch),
     }
 }

@@ -147,6 +147,7 @@ impl Mesh {
                 self.agenda.mark(Matter::Queue);
             }
             CoordinatorFact::NodeRetired(body) => self.node_retired(&body.node, at),
+            CoordinatorFact::SpaceSampled(body) => self.space_sampled(body),
         }
         true
     }

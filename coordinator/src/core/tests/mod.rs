@@ -8,6 +8,7 @@ mod operators;
 mod queueing;
 mod rounds;
 mod sight;
+mod storages;
 mod telling;
 mod trouble;
 mod world;

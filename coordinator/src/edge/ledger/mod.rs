@@ -125,8 +125,8 @@ impl dyn Ledger + '_ {
     }
 }
 
-/// Kinds of records that are held in memory whatever their age: meta, writers, parked facts, nodes, routines, limits.
-const ALWAYS_HELD: [u8; 6] = *b"mwpnol";
+/// Kinds of records that are held in memory whatever their age: meta, writers, parked facts, nodes, routines, limits, room.
+const ALWAYS_HELD: [u8; 7] = *b"mwpnols";
 
 /// Reads everything that is held in memory, through the two reading methods; both ledgers load this way.
 fn load(ledger: &dyn Ledger) -> Result<Records, LedgerError> {

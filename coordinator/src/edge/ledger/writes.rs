@@ -86,6 +86,7 @@ fn held(changes: &Changes, key: &Key) -> Option<Index> {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
+        | Key::Space(_)
         | Key::Tail(_) => None,
     }
 }
@@ -184,6 +185,7 @@ fn place(changes: &Changes, key: &Key) -> Option<Timestamp> {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
+        | Key::Space(_)
         | Key::Tail(_) => None,
     }
 }
@@ -209,6 +211,7 @@ fn lists(changes: &Changes, key: &Key, at: Timestamp) -> Vec<Index> {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
+        | Key::Space(_)
         | Key::Tail(_) => Vec::new(),
     }
 }

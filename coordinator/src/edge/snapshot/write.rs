@@ -26,7 +26,7 @@ const PAGE: usize = 512;
 const UNFINISHED: &str = "unfinished";
 
 /// Letters of all records, in the order of the file: a round stands before its runs.
-const LETTERS: [u8; 10] = *b"almnoprtuw";
+const LETTERS: [u8; 11] = *b"almnoprstuw";
 
 /// For whom a snapshot is written.
 #[derive(Debug, Clone)]
@@ -140,6 +140,7 @@ fn is_history(key: &Key, held: &BTreeSet<Key>) -> bool {
         | Key::Node(_)
         | Key::Routine(_)
         | Key::Limit(_)
+        | Key::Space(_)
         | Key::Tail(_) => false,
     }
 }

@@ -29,6 +29,7 @@ const fn needed(act: &Request) -> Role {
         | Request::Board { .. }
         | Request::Queue { .. }
         | Request::Trends { .. }
+        | Request::Storages { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::Snapshot { .. } => Role::Viewer,

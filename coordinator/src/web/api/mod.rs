@@ -9,6 +9,7 @@ mod list;
 mod lists;
 mod log;
 mod query;
+mod storages;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ fn documented() -> OpenApiRouter<Site> {
         .routes(routes!(lists::alerts))
         .routes(routes!(detail::alert))
         .routes(routes!(lists::limits))
+        .routes(routes!(storages::storages))
         .routes(routes!(acts::start))
         .routes(routes!(acts::cancel_run))
         .routes(routes!(acts::retry_run))

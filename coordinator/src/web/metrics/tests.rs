@@ -55,6 +55,7 @@ fn nothing() -> MetricsView {
         deliveries: BTreeMap::new(),
         limits: Vec::new(),
         storages: BTreeMap::new(),
+        filling: BTreeMap::new(),
     }
 }
 
@@ -141,6 +142,7 @@ fn everything() -> MetricsView {
     view.deliveries = BTreeMap::from([("journal".to_owned(), DeliveryFigures { taken: 2, refused: 1 })]);
     view.limits = vec![LimitView { name: "label:rack=\"1".parse().unwrap(), size: Some(4), used: 1, is_default: true }];
     view.storages = BTreeMap::from([("nas".to_owned(), Space { free_bytes: 10, total_bytes: 100 })]);
+    view.filling = BTreeMap::from([("nas".to_owned(), 9)]);
     view
 }
 

@@ -1,5 +1,6 @@
 //! Alerts: what is open, what was, and who was told of each.
 
+use landfall_proto::card::Stakes;
 use landfall_proto::control::{Paging, Problem, Request};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::AlertView;
@@ -8,6 +9,7 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
+use crate::notify::called;
 use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
 
 const ROWS: u32 = 50;
@@ -51,12 +53,22 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                     @for node in alert.nodes.iter().take(20) { a href={ "/nodes/" (node) } { (node) } " " }
                     @if let Some(at) = alert.last_good_at { "· last good backup " (time(at, now)) }
                 }
+                @if let Some(stakes) = &alert.stakes { (at_stake(stakes)) }
                 @if let Some(runbook) = alert.runbook.as_ref().filter(|url| is_web(url)) {
                     p { a href=(runbook) rel="noreferrer" { "Runbook" } }
                 }
                 (deliveries(view, now))
             }
         }
+    }
+}
+
+/// Whose data it is, who is called, and how much is at stake.
+fn at_stake(stakes: &Stakes) -> Markup {
+    let called = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation);
+    html! {
+        @if let Some(risk) = stakes.risk { p { b { "Risk " (risk) ": " } (risk.meaning()) } }
+        @if let Some(called) = called { p { b { "To be called: " } (called) } }
     }
 }
 

@@ -27,11 +27,6 @@ pub(super) fn instead(reply: Reply) -> Problem {
     }
 }
 
-/// Whether the problem is that there is no such thing, which asking again does not change.
-pub(super) fn is_missing(problem: &Problem) -> bool {
-    problem.code == Some(ProblemCode::NotFound)
-}
-
 pub(super) fn missing(path: &str) -> Problem {
     Problem {
         what: "there is no such page".to_owned(),

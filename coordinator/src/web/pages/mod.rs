@@ -4,8 +4,10 @@ mod acting;
 mod acts;
 mod alert;
 mod ask;
+mod card;
 mod home;
 mod incident;
+mod landed;
 mod list;
 mod live;
 mod log;
@@ -17,6 +19,7 @@ mod round;
 mod routine;
 mod run;
 mod shown;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trend;
@@ -27,7 +30,7 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use landfall_proto::control::Problem;
+use landfall_proto::control::{Problem, ProblemCode};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 
 use self::shown::{Glance, Memory, Query, Shown};
@@ -52,6 +55,7 @@ pub(super) fn routes(site: &Site) -> Router<Site> {
         "/alerts",
         "/trends",
         "/report",
+        "/snapshots",
     ] {
         router = router.route(path, get(show));
     }
@@ -84,6 +88,7 @@ enum Place {
     Alerts,
     Trends,
     Report,
+    Landed,
 }
 
 impl Place {
@@ -106,6 +111,7 @@ impl Place {
             ("alerts", None) => Self::Alerts,
             ("trends", None) => Self::Trends,
             ("report", None) => Self::Report,
+            ("snapshots", None) => Self::Landed,
             _ => return None,
         })
     }
@@ -127,6 +133,7 @@ async fn render(place: &Place, glance: Glance<'_>) -> Result<Shown, Problem> {
         Place::Alerts => alert::show(glance).await,
         Place::Trends => trend::show(glance).await,
         Place::Report => report::show(glance).await,
+        Place::Landed => landed::show(glance).await,
     };
     let pulse = pulse::part(site, now).await;
     shown.map(|shown| shown.first("pulse", &pulse))
@@ -148,7 +155,11 @@ async fn show(State(site): State<Site>, uri: Uri) -> Response {
 
 /// The page that only says what is wrong.
 fn refusal(problem: &Problem) -> Response {
-    let status = if ask::is_missing(problem) { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = match problem.code {
+        Some(ProblemCode::NotFound) => StatusCode::NOT_FOUND,
+        Some(ProblemCode::Unknown) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::CONFLICT,
+    };
     (status, markup::page(&problem.what, Section::Elsewhere, &markup::problem(problem))).into_response()
 }
 
