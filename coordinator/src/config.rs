@@ -156,6 +156,7 @@ impl Finder<'_> {
         let sinks = self.sinks(file.sink);
         let routes = self.routes(file.routes, &sinks);
         let watchdog = file.watchdog.map(|watchdog| self.watchdog(watchdog));
+        self.cards(&file.policy);
         let web = file.web.and_then(|web| self.web(web));
         let log = self.log(file.bus.replicas);
         let (tls, system_seed) = (tls.flatten(), system_seed.flatten());
@@ -221,6 +222,16 @@ impl Finder<'_> {
             self.problem("watchdog.url", "this is no address to call", "write url = \"https://…\"");
         }
         WatchdogConfig { url: watchdog.url, interval }
+    }
+
+    fn cards(&mut self, policy: &Policy) {
+        let cards = policy.routines.iter().filter_map(|(name, routine)| Some((name, routine.card.as_ref()?)));
+        for (name, problem) in
+            cards.flat_map(|(name, card)| card.problems().into_iter().map(move |found| (name, found)))
+        {
+            let key = if problem.key == "." { String::new() } else { format!(".{}", problem.key) };
+            self.problem(&format!("policy.routines.{name}.card{key}"), &problem.what, problem.fix);
+        }
     }
 
     /// Something about one of the tables `[[name]]`, counted from 0.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::card::Stakes;
 use crate::id::{NodeId, RoundId, RoutineName};
 use crate::report::Reason;
 use crate::time::Timestamp;
@@ -34,6 +35,44 @@ impl Severity {
 }
 
 impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// How much is at stake on a node whose backups fail, by what would be lost if it died at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// One backup failed; the one before is young enough.
+    Low,
+    /// Several failed in a row; the last good one is young enough still.
+    High,
+    /// The last good backup is older than the RPO allows, or there is none although there should be.
+    Critical,
+}
+
+impl Risk {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// What the grade rests on, for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Low => "one backup failed; the one before is young enough",
+            Self::High => "several backups failed in a row",
+            Self::Critical => "the last good backup is older than the RPO allows, or there is none",
+        }
+    }
+}
+
+impl fmt::Display for Risk {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.as_str())
     }
@@ -76,4 +115,7 @@ pub struct Alert {
     pub fix: String,
     #[serde(default)]
     pub runbook: Option<String>,
+    /// Whose data it is, who is called, and what was promised; absent where nobody wrote it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stakes: Option<Stakes>,
 }

@@ -6,7 +6,7 @@ use crate::id::{Holder, NodeId, RoundId, RoutineName, RunId};
 use crate::limit::LimitName;
 use crate::metrics::MetricsView;
 use crate::monitor::{KeyHash, MonitorDetail, MonitorSpec, MonitorsView, Ping, PingAnswer, PingTo};
-use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, TrendsView};
+use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, StorageView, TrendsView};
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
     AlertView, LimitView, LogView, NodeView, Page, RoundDetail, RoundView, RoutineView, RunDetail, RunView, StatusView,
@@ -83,6 +83,13 @@ pub enum Request {
         node: Option<NodeId>,
         /// [`crate::overview::DAYS_MAX`] at most.
         days: u32,
+    },
+    /// The room of destinations over days, and when each will be full.
+    Storages {
+        /// One of them; all if absent.
+        #[serde(default)]
+        name: Option<String>,
+        paging: Paging,
     },
     /// Figures of the whole mesh. Only a coordinator's own pages ask: the answer may be longer than a message.
     Metrics,
@@ -185,6 +192,7 @@ impl Request {
             | Self::Trends { .. }
             | Self::Monitors { .. }
             | Self::Monitor { .. }
+            | Self::Storages { .. }
             | Self::Metrics => true,
             Self::Logs { .. }
             | Self::Start { .. }
@@ -219,6 +227,7 @@ impl Request {
             Self::Board { .. } => "board",
             Self::Queue { .. } => "queue",
             Self::Trends { .. } => "trends",
+            Self::Storages { .. } => "storages",
             Self::Metrics => "metrics",
             Self::Logs { .. } => "logs",
             Self::Start { .. } => "start",
@@ -288,6 +297,7 @@ pub enum Reply {
     Board(BoardView),
     Queue(QueueView),
     Trends(TrendsView),
+    Storages(Page<StorageView>),
     Metrics(MetricsView),
     Logs(LogView),
     Monitors(MonitorsView),
@@ -327,4 +337,26 @@ pub struct Problem {
     pub what: String,
     pub why: String,
     pub fix: String,
+    /// For programs; absent where the request was heard and refused for what it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ProblemCode>,
+}
+
+/// What kind of problem it is, for who has to go on without reading the words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// There is no such thing; asking again changes nothing.
+    NotFound,
+    /// Nobody could answer: what was asked may be so or not, may have been done or not.
+    Unknown,
+}
+
+impl Problem {
+    /// The same problem, said to programs as well.
+    #[must_use]
+    pub fn coded(self, code: ProblemCode) -> Self {
+        Self { code: Some(code), ..self }
+    }
 }

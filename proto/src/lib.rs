@@ -5,6 +5,7 @@ pub mod alert;
 #[cfg(feature = "bus")]
 pub mod bus;
 pub mod calendar;
+pub mod card;
 pub mod codec;
 pub mod command;
 pub mod control;

@@ -32,6 +32,9 @@ pub struct MetricsView {
     /// Programs that only ping.
     #[serde(default)]
     pub monitors: Vec<MonitorView>,
+    /// Days until they are full, of those that fill up.
+    #[serde(default)]
+    pub filling: BTreeMap<String, u64>,
 }
 
 /// The answering process and its place in the log.

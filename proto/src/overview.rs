@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{NodeId, RoutineName, RunId};
-use crate::report::{Outcome, Reason, TaskKind};
+use crate::report::{Outcome, Reason, Space, TaskKind};
 use crate::time::Timestamp;
 use crate::view::RunView;
 
@@ -215,6 +215,44 @@ pub struct QueueView {
     pub waiting_total: u32,
     /// The last 25 that ended.
     pub finished: Vec<RunView>,
+}
+
+/// How much room a destination had at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SpaceSample {
+    pub at: Timestamp,
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
+/// When a destination will be full, by a line through one sample a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Forecast {
+    /// There are too few samples to say anything.
+    Unknown,
+    /// It does not grow, or by so little that it will not be full within ten years.
+    Steady,
+    Filling {
+        /// Whole days from the last sample on.
+        days: u64,
+        bytes_a_day: u64,
+    },
+}
+
+/// One destination: the room that it has, and had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct StorageView {
+    /// The storage's name, or `node/target` where the target names none.
+    pub name: String,
+    /// As a node that is heard sees it at this moment; absent where none does.
+    pub space: Option<Space>,
+    /// Oldest first, one a day.
+    pub samples: Vec<SpaceSample>,
+    pub forecast: Forecast,
 }
 
 /// Figures over days, of the runs that fit.

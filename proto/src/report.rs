@@ -29,6 +29,49 @@ impl TaskKind {
             Self::Check => "check",
         }
     }
+
+    /// When a run of this task counts as good, for people.
+    pub const fn good_when(self) -> &'static str {
+        match self {
+            Self::Backup => {
+                "the destination shows exactly one snapshot of the run, which covers every source, is not empty, and keeps within the bands of its history; an exit code alone is never enough"
+            }
+            Self::Check => {
+                "the repository's structure is whole, and the part of the data that was read is what was once written"
+            }
+        }
+    }
+
+    /// What goes wrong most, each with its own cause and next step.
+    pub const fn common_failures(self) -> &'static [Reason] {
+        match self {
+            Self::Backup => &[
+                Reason::NoSpace,
+                Reason::Network,
+                Reason::Lock,
+                Reason::Auth,
+                Reason::NoRepository,
+                Reason::SourceMissing,
+                Reason::SourceUnreadable,
+                Reason::Permission,
+                Reason::VerifyMissing,
+                Reason::VerifyIncomplete,
+                Reason::Empty,
+                Reason::Shrunk,
+                Reason::Stalled,
+                Reason::Killed,
+            ],
+            Self::Check => &[
+                Reason::Integrity,
+                Reason::Damaged,
+                Reason::Lock,
+                Reason::Network,
+                Reason::Auth,
+                Reason::NoRepository,
+                Reason::TimedOut,
+            ],
+        }
+    }
 }
 
 impl fmt::Display for TaskKind {

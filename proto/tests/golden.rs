@@ -84,6 +84,8 @@ fn every_other_message_keeps_its_bytes() {
     same("beacon", &samples::beacon());
     same("presence", &samples::presence());
     same("coordinator.leader_claimed.era", &samples::era_claim());
+    same("agent.plans_announced.card", &samples::announced_with_a_card());
+    same("coordinator.alert_raised.stakes", &samples::raised_with_stakes());
     same("sync", &samples::sync());
     same("progress", &samples::progress());
     same("output", &samples::output());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
+use landfall_proto::codec::encode;
 use landfall_proto::fact::agent::{BrokenPlan, PlanAnnouncement, PlansAnnounced};
 use landfall_proto::id::{RepositoryId, RoutineName, TargetName};
 use landfall_proto::plan::{DriverName, Plan, Target};
@@ -28,10 +29,15 @@ pub struct CatalogEntry {
 /// Longest error of a broken plan that is announced, in bytes.
 const BROKEN_BYTES_MAX: usize = 500;
 
+/// All cards of a node that are announced, in bytes: less than half of a fact.
+const CARDS_BYTES_MAX: usize = 24 * 1024;
+
 impl Catalog {
     /// What the mesh has to know. `repositories` holds what has been read from destinations so far.
     pub(super) fn announcement(&self, repositories: &BTreeMap<TargetName, RepositoryMemory>) -> PlansAnnounced {
-        let plans = self.plans.values().map(|entry| entry.announcement(repositories)).collect();
+        let mut plans: Vec<PlanAnnouncement> =
+            self.plans.values().map(|entry| entry.announcement(repositories)).collect();
+        bound_cards(&mut plans);
         let broken = self
             .broken
             .iter()
@@ -92,6 +98,23 @@ impl CatalogEntry {
             guards: plan.guards,
             storage: self.target.storage.clone(),
             priority: plan.priority,
+            card: plan.card.clone(),
+        }
+    }
+}
+
+/// All plans travel in one fact. What does not fit is left on the node: first how to restore, then the whole card.
+fn bound_cards(plans: &mut [PlanAnnouncement]) {
+    let mut left = CARDS_BYTES_MAX;
+    for plan in plans {
+        let Some(mut card) = plan.card.take() else { continue };
+        if encode(&card).len() > left {
+            card.restore.clear();
+        }
+        let bytes = encode(&card).len();
+        if bytes <= left {
+            left -= bytes;
+            plan.card = Some(card);
         }
     }
 }
@@ -103,4 +126,44 @@ pub(super) fn clip(text: &str, max: usize) -> String {
         end -= 1;
     }
     text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_proto::card::{CARD_BYTES_MAX, Card};
+    use landfall_proto::plan::{read_plan, read_target};
+
+    use super::*;
+
+    fn catalog(plans: usize, card: &Card) -> Catalog {
+        let target = "name = \"disk\"\ndriver = \"rustic\"\nlocation = \"/b\"\nsecret = { file = \"/s\" }\n";
+        let target = read_target("disk.toml", target).unwrap();
+        let entry = |number: usize| {
+            let text = format!("name = \"p{number:03}\"\nsources = [\"/etc\"]\ntarget = \"disk\"\n");
+            let mut plan = read_plan("p.toml", &text).unwrap();
+            plan.card = Some(card.clone());
+            (plan.name.clone(), CatalogEntry { plan, target: target.clone(), zone: TimeZone::UTC })
+        };
+        Catalog { plans: (0..plans).map(entry).collect(), broken: Vec::new() }
+    }
+
+    #[test]
+    fn a_card_is_announced_with_its_plan() {
+        let card = Card { owner: Some("Ann".to_owned()), ..Card::default() };
+        let announced = catalog(1, &card).announcement(&BTreeMap::new());
+        assert_eq!(announced.plans[0].card, Some(card));
+    }
+
+    #[test]
+    fn cards_that_do_not_fit_lose_their_steps_first_and_never_their_plan() {
+        let card = Card { owner: Some("Ann".to_owned()), restore: vec!["x".repeat(500); 7], ..Card::default() };
+        assert!(encode(&card).len() <= CARD_BYTES_MAX);
+        let announced = catalog(60, &card).announcement(&BTreeMap::new());
+        let cards = || announced.plans.iter().filter_map(|plan| plan.card.as_ref());
+        assert_eq!((announced.plans.len(), cards().count()), (60, 60));
+        assert!(cards().next().is_some_and(|card| !card.restore.is_empty()));
+        assert!(cards().last().is_some_and(|card| card.restore.is_empty() && card.owner.is_some()));
+        assert!(cards().map(|card| encode(card).len()).sum::<usize>() <= CARDS_BYTES_MAX);
+        assert!(encode(&announced).len() < landfall_proto::codec::FACT_BYTES_MAX);
+    }
 }

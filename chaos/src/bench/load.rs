@@ -65,6 +65,7 @@ impl Writer {
             guards: Guards::default(),
             storage: None,
             priority: 0,
+            card: None,
         };
         let announced = PlansAnnounced { plans: vec![plan], broken: Vec::new() };
         vec![self.write(&started.into(), now), self.write(&announced.into(), now)]

@@ -179,7 +179,8 @@ impl<'a> Health<'a> {
             | CoordinatorFact::RunLost(_)
             | CoordinatorFact::WitnessAsked(_)
             | CoordinatorFact::AlertDelivered(_)
-            | CoordinatorFact::LimitSet(_) => {}
+            | CoordinatorFact::LimitSet(_)
+            | CoordinatorFact::SpaceSampled(_) => {}
         }
     }
 

@@ -173,6 +173,7 @@ impl Story {
             last_good_at: None,
             fix: String::new(),
             runbook: None,
+            stakes: None,
         };
         let fact = AlertRaised { epoch: self.epoch, alert, raised_at: self.now };
         self.leader("alpha", fact);
@@ -355,5 +356,6 @@ fn plan() -> PlanAnnouncement {
         guards: Guards::default(),
         storage: None,
         priority: 0,
+        card: None,
     }
 }

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::human::{ago, ago_or_dash, instant};
 use super::screen::{Screen, Tone};
 use crate::edge::clock;
+use crate::notify::called;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  landfall alerts\n  landfall alerts --all\n  landfall alerts overdue/nightly")]
@@ -106,6 +107,14 @@ fn show(view: &AlertView, now: Timestamp, screen: &Screen) {
     }
     if let Some(runbook) = &alert.runbook {
         screen.line(&format!("runbook   {runbook}"));
+    }
+    if let Some(stakes) = &alert.stakes {
+        if let Some(risk) = stakes.risk {
+            screen.line(&format!("risk      {risk}: {}", risk.meaning()));
+        }
+        if let Some(called) = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation) {
+            screen.line(&format!("call      {called}"));
+        }
     }
     for delivery in &view.deliveries {
         let what = match (delivery.resolved, delivery.reminder) {

@@ -2,7 +2,7 @@
 
 use landfall_proto::bus::{Bus, BusRefusal, ConnectOptions, Told};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode};
-use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::control::{Problem, ProblemCode, Reply, Request};
 
 use super::failure::{BAD, Failure, UNKNOWN};
 use crate::edge;
@@ -22,7 +22,10 @@ impl Mesh {
     pub(super) async fn ask(&self, request: &Request) -> Result<Reply, Failure> {
         match edge::ask(&self.bus, request.verb(), "operator", request).await {
             Told::Done(reply) => match decode(&reply.body, MESSAGE_BYTES_MAX) {
-                Ok(Reply::Refused(problem)) => Err(Failure { problem, code: BAD }),
+                Ok(Reply::Refused(problem)) => {
+                    let code = if problem.code == Some(ProblemCode::Unknown) { UNKNOWN } else { BAD };
+                    Err(Failure { problem, code })
+                }
                 Ok(reply) => Ok(reply),
                 Err(refusal) => Err(Failure::new(
                     UNKNOWN,
@@ -43,6 +46,7 @@ impl Mesh {
             what: "the coordinator answered something else than was asked".to_owned(),
             why: shape,
             fix: "use a tool of the coordinator's own version".to_owned(),
+            code: None,
         };
         Failure { problem, code: UNKNOWN }
     }

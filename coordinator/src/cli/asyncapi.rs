@@ -67,7 +67,8 @@ facts! {
     coordinator: "leader_claimed" LeaderClaimed, "round_opened" RoundOpened, "dispatched" Dispatched, "answered" Answered,
         "cancel_asked" CancelAsked, "run_lost" RunLost, "witness_asked" WitnessAsked, "round_concluded" RoundConcluded,
         "alert_raised" AlertRaised, "alert_resolved" AlertResolved, "alert_delivered" AlertDelivered, "limit_set" LimitSet,
-        "node_retired" NodeRetired, "monitor_set" MonitorSet, "monitor_removed" MonitorRemoved, "ping_key_set" PingKeySet, "pinged" Pinged;
+        "node_retired" NodeRetired, "monitor_set" MonitorSet, "monitor_removed" MonitorRemoved, "ping_key_set" PingKeySet, "pinged" Pinged,
+        "space_sampled" SpaceSampled;
 }
 
 pub(super) fn run(screen: &Screen) -> Result<ExitCode, Failure> {

@@ -26,7 +26,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(code: u8, what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { problem: Problem { what: what.into(), why: why.into(), fix: fix.into() }, code }
+        Self { problem: Problem { what: what.into(), why: why.into(), fix: fix.into(), code: None }, code }
     }
 
     pub(super) fn internal(what: &str, error: &dyn Error) -> Self {

@@ -7,9 +7,11 @@ mod ask;
 mod asyncapi;
 mod audit;
 mod calendar;
+mod check;
 mod completion;
 mod context;
 mod doctor;
+mod explain;
 mod failure;
 mod follow;
 pub(crate) mod human;
@@ -22,7 +24,9 @@ mod routines;
 mod runs;
 mod screen;
 mod serve;
+mod snapshots;
 mod status;
+mod storages;
 mod up;
 mod user;
 mod watch;
@@ -94,6 +98,10 @@ enum Verb {
     Limits(limits::Limits),
     /// Programs that Landfall does not run and that ping instead
     Monitor(monitor::Monitors),
+    /// The room of destinations, and when each will be full
+    Storages(storages::Storages),
+    /// What landed, the newest first, and who saw it there
+    Snapshots(snapshots::Snapshots),
     /// Run a routine now
     Start(acts::Start),
     /// End a run, or all runs of a round
@@ -108,6 +116,10 @@ enum Verb {
     Watch(watch::Watch),
     /// Explain a calendar expression and show when it is due
     Calendar(calendar::Explain),
+    /// One line and an exit code for Nagios and its relatives: 0 ok, 1 warning, 2 critical, 3 unknown
+    Check(check::Check),
+    /// What a task has to show to count as good, and what a reason means and asks for
+    Explain(explain::Explain),
     /// Check that the mesh can do its work; each finding says what to do
     Doctor,
     /// Check every promise over the whole log, and over the receipts of this machine; changes nothing
@@ -144,6 +156,8 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
     match verb {
         Verb::Calendar(explain) => return calendar::run(&explain, screen),
         Verb::Asyncapi => return asyncapi::run(screen),
+        Verb::Explain(options) => return explain::run(&options, screen),
+        Verb::Check(options) => return Ok(check::run(&options, global.context.as_deref(), screen).await),
         Verb::Completion(completion) => return Ok(completion::run(&completion)),
         Verb::User(options) => return user::run(options, screen),
         Verb::Serve(options) => return serve::run(options).await,
@@ -159,6 +173,8 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
         | Verb::Alerts(_)
         | Verb::Limits(_)
         | Verb::Monitor(_)
+        | Verb::Storages(_)
+        | Verb::Snapshots(_)
         | Verb::Start(_)
         | Verb::Cancel(_)
         | Verb::Retry(_)
@@ -180,6 +196,8 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Alerts(options) => alerts::run(&options, mesh, screen).await,
         Verb::Limits(options) => limits::run(&options, mesh, screen).await,
         Verb::Monitor(options) => monitor::run(options, mesh, screen).await,
+        Verb::Snapshots(options) => snapshots::run(&options, mesh, screen).await,
+        Verb::Storages(options) => storages::run(&options, mesh, screen).await,
         Verb::Start(options) => acts::start(options, mesh, screen).await,
         Verb::Cancel(options) => acts::cancel(&options, mesh, screen).await,
         Verb::Retry(options) => acts::retry(&options, mesh, screen).await,
@@ -187,6 +205,8 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Logs(options) => logs::run(&options, mesh, screen).await,
         Verb::Watch(options) => watch::run(&options, mesh, screen).await,
         Verb::Calendar(_)
+        | Verb::Check(_)
+        | Verb::Explain(_)
         | Verb::Doctor
         | Verb::Audit(_)
         | Verb::Alert(_)

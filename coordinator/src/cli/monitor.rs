@@ -234,7 +234,7 @@ async fn set(
     let name = spec.name.clone();
     if let Some(why) = spec.fault() {
         let what = format!("the monitor {name} cannot be so");
-        return Err(Failure { problem: Problem { what, why, fix: "correct it".to_owned() }, code: BAD });
+        return Err(Failure { problem: Problem { what, why, fix: "correct it".to_owned(), code: None }, code: BAD });
     }
     let monitor = MonitorSpec { key: uuid.as_deref().map(KeyHash::of), ..spec };
     let reply = mesh.ask(&Request::SetMonitor { monitor, replaces, by: who() }).await?;

@@ -33,6 +33,8 @@ pub(super) enum Matter {
     Mesh,
     /// Alerts about monitors.
     Monitors,
+    /// The room of destinations: the day's samples, and alerts about what fills up.
+    Spaces,
 }
 
 /// Matters that are due, and matters that will be at an instant; each matter has one instant at most.

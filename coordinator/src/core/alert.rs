@@ -101,6 +101,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::MonitorOverdue
                 | AlertKind::MonitorLate
                 | AlertKind::MonitorsTogether
+                | AlertKind::Filling
                 | AlertKind::BrokenPlan => finding.cause,
             },
         });
@@ -116,6 +117,9 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
 /// What has to be looked at to judge an alert.
 pub(super) fn matter_of(alert: &Alert) -> Matter {
     let kind = alert.key.0.split('/').next().unwrap_or_default();
+    if kind == AlertKind::Filling.as_str() {
+        return Matter::Spaces;
+    }
     let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
     if kind == AlertKind::ClusterFailing.as_str() {
         return Matter::Failures;

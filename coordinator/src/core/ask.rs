@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::control::{Problem, ProblemCode, Reply, Request};
 use landfall_proto::fact::coordinator::{CancelAsked, CoordinatorFact, LimitSet, NodeRetired, OpenedBy, RunLost};
 use landfall_proto::id::{CommandId, NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::limit::LimitName;
@@ -29,7 +29,7 @@ pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: 
         effects.push(Effect::Reply(ticket, lost_the_lead(mesh)));
     } else if mesh.process.asks.len() >= ASKS_MAX {
         let why = format!("{ASKS_MAX} requests are waiting already");
-        effects.push(Effect::Reply(ticket, problem("the request was not taken", &why, "Ask again in a moment.")));
+        effects.push(Effect::Reply(ticket, unknowable("the request was not taken", &why, "Ask again in a moment.")));
     } else {
         mesh.process.asks.push_back((ticket, request));
     }
@@ -64,7 +64,7 @@ pub(super) fn lost_the_lead(mesh: &Mesh) -> Reply {
         Some(leader) => format!("{} leads since {}", leader.holder, leader.claimed_at),
         None => "nobody leads yet".to_owned(),
     };
-    problem("this coordinator cannot act", &why, "Ask again; the leader will answer.")
+    unknowable("this coordinator cannot act", &why, "Ask again; the leader will answer.")
 }
 
 fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answered {
@@ -94,6 +94,7 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Board { .. }
         | Request::Queue { .. }
         | Request::Trends { .. }
+        | Request::Storages { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::TestSink { .. }
@@ -276,6 +277,12 @@ fn unknown(what: &str) -> Reply {
     )
 }
 
+/// Nothing was judged: whether it can be done is for another moment, or another coordinator.
+fn unknowable(what: &str, why: &str, fix: &str) -> Reply {
+    let problem = Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), code: None };
+    Reply::Refused(problem.coded(ProblemCode::Unknown))
+}
+
 pub(super) fn problem(what: &str, why: &str, fix: &str) -> Reply {
-    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned() })
+    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), code: None })
 }

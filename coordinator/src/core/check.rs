@@ -1,6 +1,6 @@
 //! The node check: what one node's own state and history say of it, made without looking at its neighbours.
 
-use landfall_proto::alert::{AlertKey, Severity};
+use landfall_proto::alert::{AlertKey, Risk, Severity};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::plan::Guards;
 use landfall_proto::report::{Outcome, Reason, Space, TaskKind};
@@ -153,6 +153,18 @@ fn stale(node: &Node, name: &RoutineName, routine: &NodeRoutine, policy: &Policy
 /// How old the last good backup may be: the policy's word, else the plan's.
 pub fn rpo(name: &RoutineName, routine: &NodeRoutine, policy: &Policy) -> Option<Duration> {
     policy.routine(name).and_then(|policy| policy.rpo).or(routine.plan.rpo)
+}
+
+/// How much is at stake on a node with a routine; `None` where its last backup did not fail and is not too old.
+pub fn risk(name: &RoutineName, routine: &NodeRoutine, policy: &Policy, now: Timestamp) -> Option<Risk> {
+    let is_too_old = rpo(name, routine, policy).is_some_and(|rpo| now >= after(last_good_at(routine), rpo));
+    match routine.backup.failures_since_good {
+        _ if is_too_old => Some(Risk::Critical),
+        0 => None,
+        _ if routine.backup.last_good.is_none() => Some(Risk::Critical),
+        1 => Some(Risk::Low),
+        _ => Some(Risk::High),
+    }
 }
 
 /// What the age of a backup is counted from: the last good one, else when the plan was first announced.

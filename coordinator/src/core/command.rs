@@ -72,7 +72,8 @@ pub(super) fn landed(
         | CoordinatorFact::MonitorSet(_)
         | CoordinatorFact::MonitorRemoved(_)
         | CoordinatorFact::PingKeySet(_)
-        | CoordinatorFact::Pinged(_) => {}
+        | CoordinatorFact::Pinged(_)
+        | CoordinatorFact::SpaceSampled(_) => {}
     }
 }
 

@@ -59,6 +59,7 @@ impl Mesh {
         section(&mut hasher, b'a', self.alerts.values());
         section(&mut hasher, b'r', self.rounds.values());
         section(&mut hasher, b'u', self.runs.values());
+        section(&mut hasher, b's', self.spaces.iter());
         let mut hash = [0; 16];
         hasher.finalize_xof().fill(&mut hash);
         ContentHash(hash)

@@ -28,6 +28,7 @@ use super::round::Round;
 use super::routine::Routine;
 use super::run::{Run, Stage};
 use super::sight::Eyes;
+use super::space::SpaceHistory;
 use super::step::{Delivery, Ticket};
 use super::touched::Touched;
 use super::writer::{Writer, WriterKey};
@@ -48,6 +49,8 @@ pub struct Mesh {
     pub(super) limits: BTreeMap<LimitName, u32>,
     pub(super) monitors: BTreeMap<RoutineName, Monitor>,
     pub(super) ping_keys: BTreeMap<String, PingKey>,
+    /// The room of storages over days, by name.
+    pub(super) spaces: BTreeMap<String, SpaceHistory>,
     /// Raised alerts by their own id; resolved ones leave memory once there are many.
     pub(super) alerts: BTreeMap<Uuid, AlertRecord>,
     pub(super) index: Index,
@@ -152,6 +155,7 @@ impl Mesh {
             limits: BTreeMap::new(),
             monitors: BTreeMap::new(),
             ping_keys: BTreeMap::new(),
+            spaces: BTreeMap::new(),
             alerts: BTreeMap::new(),
             index: Index::default(),
             live: BTreeMap::new(),

@@ -115,6 +115,9 @@ pub struct Sample {
     #[serde(default)]
     pub bytes: Option<u64>,
     pub duration_ms: u64,
+    /// What was read back at the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_read: Option<u64>,
 }
 
 /// A snapshot that a node reported and a neighbour did not find.

@@ -1,6 +1,6 @@
 //! Pings on their way in: each finds its monitor, becomes a fact, and is answered once that stands in the log.
 
-use landfall_proto::control::{Problem, Reply};
+use landfall_proto::control::{Problem, ProblemCode, Reply};
 use landfall_proto::fact::coordinator::{CoordinatorFact, MonitorSet, Pinged};
 use landfall_proto::id::RoutineName;
 use landfall_proto::monitor::{
@@ -30,6 +30,7 @@ pub(super) fn admit(mesh: &mut Mesh, now: Timestamp, ticket: Ticket, to: &PingTo
             what: "the ping was not taken".to_owned(),
             why: format!("{UNDER_WAY_MAX} pings wait for the log already"),
             fix: "send it again in a moment".to_owned(),
+            code: Some(ProblemCode::Unknown),
         };
         step.effects.push(Effect::Reply(ticket, Reply::Refused(problem)));
         return;

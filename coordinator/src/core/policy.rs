@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use landfall_proto::alert::Severity;
 use landfall_proto::calendar::Calendar;
+use landfall_proto::card::Card;
 use landfall_proto::id::RoutineName;
 use landfall_proto::limit::LimitName;
 use landfall_proto::time::Duration;
@@ -24,6 +25,8 @@ pub struct Policy {
     pub settle_within: Duration,
     /// A file system with a smaller share of free space is a finding.
     pub storage_low_percent: u8,
+    /// A destination that will be full within this is a warning, until there is half as much time again.
+    pub filling_within: Duration,
     /// A node whose clock differs more from the leader's is a finding.
     pub clock_skew_max: Duration,
     /// Where alerts point for help; `{key}` stands for the alert's key.
@@ -57,6 +60,8 @@ pub struct RoutinePolicy {
     /// False where no neighbour should look at the destination.
     pub witness: Option<bool>,
     pub runbook_url: Option<String>,
+    /// What people have to know of the routine; each key wins over what the plans say.
+    pub card: Option<Card>,
     pub severity: BTreeMap<AlertKind, Severity>,
 }
 
@@ -83,6 +88,7 @@ pub enum AlertKind {
     MonitorOverdue,
     MonitorLate,
     MonitorsTogether,
+    Filling,
 }
 
 impl Default for Policy {
@@ -92,6 +98,7 @@ impl Default for Policy {
             witness_within: Duration::from_secs(600),
             settle_within: Duration::from_secs(30),
             storage_low_percent: 10,
+            filling_within: Duration::from_secs(14 * 86_400),
             clock_skew_max: Duration::from_secs(30),
             runbook_url: None,
             limits: BTreeMap::new(),
@@ -153,6 +160,7 @@ impl AlertKind {
             Self::MonitorOverdue => "monitor_overdue",
             Self::MonitorLate => "monitor_late",
             Self::MonitorsTogether => "monitors_together",
+            Self::Filling => "filling",
         }
     }
 }

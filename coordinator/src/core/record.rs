@@ -19,6 +19,7 @@ use super::node::Node;
 use super::round::Round;
 use super::routine::Routine;
 use super::run::Run;
+use super::space::SpaceHistory;
 use super::writer::{Writer, WriterKey};
 
 /// Longest record that is read back, in bytes: the verdict of a very large round.
@@ -125,6 +126,7 @@ pub enum Key {
     Node(NodeId),
     Routine(RoutineName),
     Limit(LimitName),
+    Space(String),
     Alert(Uuid),
     Round(RoundId),
     Run(RunId),
@@ -146,6 +148,8 @@ pub struct Changes {
     pub nodes: BTreeMap<NodeId, Node>,
     pub routines: BTreeMap<RoutineName, Routine>,
     pub limits: BTreeMap<LimitName, u32>,
+    /// By the storage's name; `None` takes the record away.
+    pub spaces: BTreeMap<String, Option<SpaceHistory>>,
     /// By the raising's own id.
     pub alerts: BTreeMap<Uuid, AlertRecord>,
     pub rounds: BTreeMap<RoundId, Round>,
@@ -175,6 +179,7 @@ pub struct Records {
     pub limits: BTreeMap<LimitName, u32>,
     pub monitors: BTreeMap<RoutineName, Monitor>,
     pub ping_keys: BTreeMap<String, PingKey>,
+    pub spaces: BTreeMap<String, SpaceHistory>,
     pub alerts: BTreeMap<Uuid, AlertRecord>,
     /// Without those that were forgotten.
     pub rounds: BTreeMap<RoundId, Round>,
@@ -206,6 +211,9 @@ impl Changes {
         entries.extend(self.monitors.iter().map(|(id, it)| (Key::Monitor(id.clone()), it.as_ref().map(encode))));
         entries.extend(self.ping_keys.iter().map(|(id, it)| (Key::PingKey(id.clone()), it.as_ref().map(encode))));
         entries.extend(self.bodies.iter().map(|(id, it)| (Key::Body(*id), it.as_ref().map(encode))));
+        for (name, history) in &self.spaces {
+            entries.push((Key::Space(name.clone()), history.as_ref().map(encode)));
+        }
         entries
     }
 
@@ -218,6 +226,7 @@ impl Changes {
             Key::Node(id) => drop(self.nodes.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Routine(id) => drop(self.routines.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Limit(id) => drop(self.limits.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Space(name) => drop(self.spaces.insert(name, Some(decode(value, RECORD_BYTES_MAX)?))),
             Key::Alert(id) => drop(self.alerts.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Round(id) => drop(self.rounds.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Run(id) => drop(self.runs.insert(id, decode(value, RECORD_BYTES_MAX)?)),
@@ -244,6 +253,7 @@ impl Records {
         put(&mut self.parked, changes.parked);
         put(&mut self.monitors, changes.monitors);
         put(&mut self.ping_keys, changes.ping_keys);
+        put(&mut self.spaces, changes.spaces);
         for round in &changes.forgotten_rounds {
             self.rounds.remove(round);
         }
@@ -267,6 +277,7 @@ impl Records {
             Key::Node(id) => drop(self.nodes.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Routine(id) => drop(self.routines.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Limit(id) => drop(self.limits.insert(id, decode(value, RECORD_BYTES_MAX)?)),
+            Key::Space(name) => drop(self.spaces.insert(name, decode(value, RECORD_BYTES_MAX)?)),
             Key::Alert(id) => drop(self.alerts.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Round(id) => drop(self.rounds.insert(id, decode(value, RECORD_BYTES_MAX)?)),
             Key::Run(id) => drop(self.runs.insert(id, decode(value, RECORD_BYTES_MAX)?)),
@@ -298,6 +309,7 @@ impl Key {
             Self::Node(id) => (b'n', id.as_str().as_bytes().to_vec()),
             Self::Routine(name) => (b'o', name.as_str().as_bytes().to_vec()),
             Self::Limit(name) => (b'l', name.to_string().into_bytes()),
+            Self::Space(name) => (b's', name.clone().into_bytes()),
             Self::Alert(id) => (b'a', id.as_bytes().to_vec()),
             Self::Round(id) => (b'r', id.0.as_bytes().to_vec()),
             Self::Run(id) => (b'u', id.0.as_bytes().to_vec()),
@@ -324,6 +336,7 @@ impl Key {
             b'n' => text()?.parse().ok().map(Self::Node),
             b'o' => text()?.parse().ok().map(Self::Routine),
             b'l' => text()?.parse().ok().map(Self::Limit),
+            b's' => text().map(|name| Self::Space(name.to_owned())),
             b'a' => uuid().map(Self::Alert),
             b'r' => uuid().map(|id| Self::Round(RoundId(id))),
             b'u' => uuid().map(|id| Self::Run(RunId(id))),
@@ -359,6 +372,7 @@ mod tests {
             Key::Node("a".parse().unwrap()),
             Key::Routine("db.daily".parse().unwrap()),
             Key::Limit(LimitName::Storage("nas".to_owned())),
+            Key::Space("web-1/disk".to_owned()),
             Key::Alert(Uuid::from_u128(1)),
             Key::Round(RoundId(Uuid::from_u128(2))),
             Key::Run(RunId(Uuid::from_u128(3))),

@@ -188,6 +188,7 @@ mod tests {
             last_good_at: None,
             fix: String::new(),
             runbook: None,
+            stakes: None,
         }
     }
 

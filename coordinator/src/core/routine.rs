@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use landfall_proto::calendar::Calendar;
+use landfall_proto::card::Card;
 use landfall_proto::fact::agent::PlanAnnouncement;
 use landfall_proto::id::{NodeId, RoundId, RoutineName};
 use landfall_proto::plan::Deadlines;
@@ -43,6 +44,7 @@ pub(super) struct Votes {
     schedules: BTreeMap<(Option<String>, String), u32>,
     deadlines: BTreeMap<(Duration, Duration), u32>,
     hashes: BTreeMap<String, u32>,
+    cards: BTreeMap<Card, u32>,
 }
 
 /// When rounds of a routine are due, and how long they may take.
@@ -96,6 +98,19 @@ impl Routine {
         Schedule { calendar, zone, start_within, finish_within }
     }
 
+    /// What the policy says of the routine, and what it leaves open as most nodes announce it.
+    pub fn card(&self, policy: &Policy) -> Card {
+        let announced = top(&self.votes.cards).cloned().unwrap_or_default();
+        let own = policy.routine(&self.name);
+        let mut card =
+            own.and_then(|own| own.card.as_ref()).map_or_else(|| announced.clone(), |own| own.or(&announced));
+        // An address of the policy that is the same for every alert is not this routine's.
+        if let Some(url) = own.and_then(|own| own.runbook_url.as_ref()).filter(|url| !url.contains("{key}")) {
+            card.runbook.get_or_insert_with(|| url.clone());
+        }
+        card
+    }
+
     /// Why a node's plan is not what most nodes have; `None` where it does not differ or where there is no majority.
     pub fn definition_differs(&self, plan: &PlanAnnouncement) -> Option<String> {
         if let Some((calendar, zone)) = top(&self.votes.schedules)
@@ -121,12 +136,18 @@ impl Routine {
         *self.votes.schedules.entry((plan.calendar.clone(), plan.zone.clone())).or_default() += 1;
         *self.votes.deadlines.entry((plan.start_within, plan.finish_within)).or_default() += 1;
         *self.votes.hashes.entry(plan.hash.clone()).or_default() += 1;
+        if let Some(card) = &plan.card {
+            *self.votes.cards.entry(card.clone()).or_default() += 1;
+        }
     }
 
     pub(super) fn unvote(&mut self, plan: &PlanAnnouncement) {
         lower(&mut self.votes.schedules, &(plan.calendar.clone(), plan.zone.clone()));
         lower(&mut self.votes.deadlines, &(plan.start_within, plan.finish_within));
         lower(&mut self.votes.hashes, &plan.hash);
+        if let Some(card) = &plan.card {
+            lower(&mut self.votes.cards, card);
+        }
     }
 }
 

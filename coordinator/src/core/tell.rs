@@ -140,6 +140,7 @@ pub(super) fn success(mesh: &Mesh, policy: &Policy, id: RoundId) -> Option<Notic
         last_good_at: Some(at),
         fix: String::new(),
         runbook: None,
+        stakes: None,
     };
     (!sinks.is_empty()).then_some(Notice { alert, raised_at: at, resolved: None, reminder: 0, sinks })
 }

@@ -21,6 +21,7 @@ pub(super) struct Touched {
     pub(super) nodes: BTreeSet<NodeId>,
     pub(super) routines: BTreeSet<RoutineName>,
     pub(super) limits: BTreeSet<LimitName>,
+    pub(super) spaces: BTreeSet<String>,
     pub(super) alerts: BTreeSet<Uuid>,
     pub(super) rounds: BTreeSet<RoundId>,
     pub(super) runs: BTreeSet<RunId>,
@@ -55,6 +56,10 @@ impl Mesh {
         changes.nodes = pick(&self.nodes, touched.nodes);
         changes.routines = pick(&self.routines, touched.routines);
         changes.limits = pick(&self.limits, touched.limits);
+        for name in touched.spaces {
+            let history = self.spaces.get(&name).cloned();
+            changes.spaces.insert(name, history);
+        }
         changes.alerts.extend(pick(&self.alerts, touched.alerts));
         changes.rounds.extend(pick(&self.rounds, touched.rounds));
         changes.forgotten_runs.extend(touched.loose_runs.keys().filter(|id| !self.runs.contains_key(id)));

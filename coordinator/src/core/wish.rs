@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_proto::alert::{Alert, AlertKey, Severity};
+use landfall_proto::card::{Card, Stakes};
 use landfall_proto::fact::coordinator::{AlertRaised, AlertResolved, CoordinatorFact};
 use landfall_proto::id::{NodeId, RoundId, RoutineName};
 use landfall_proto::report::Reason;
@@ -10,9 +11,11 @@ use landfall_proto::time::Timestamp;
 use uuid::Uuid;
 
 use super::agenda::Matter;
+use super::check;
 use super::mesh::Mesh;
 use super::policy::{AlertKind, Policy};
 use super::record::AlertRecord;
+use super::routine::Routine;
 
 /// An alert that the state asks for.
 pub(super) struct Wanted {
@@ -61,7 +64,7 @@ pub(super) fn difference(
         }
     }
     for (key, wanted) in wanted {
-        let alert = wanted.alert(policy);
+        let alert = wanted.alert(mesh, policy, now);
         if let Some(record) = mesh.open_alert(&key) {
             if !outgrows(&record.alert, &alert) {
                 continue;
@@ -96,10 +99,13 @@ impl Wishes {
 }
 
 impl Wanted {
-    fn alert(self, policy: &Policy) -> Alert {
+    fn alert(self, mesh: &Mesh, policy: &Policy, now: Timestamp) -> Alert {
         let severity = policy.severity(self.kind, self.routine.as_ref(), self.severity);
         let id = Uuid::new_v5(&self.cause, format!("{}/{severity}", self.key).as_bytes());
-        let runbook = policy.runbook(&self.key.0, self.routine.as_ref());
+        let routine = self.routine.as_ref().and_then(|name| mesh.routines().get(name));
+        let card = routine.map(|routine| routine.card(policy)).unwrap_or_default();
+        let runbook = policy.runbook(&self.key.0, self.routine.as_ref()).or_else(|| card.runbook.clone());
+        let stakes = routine.map(|routine| stakes(mesh, policy, now, routine, &self.nodes, card));
         Alert {
             key: self.key,
             id,
@@ -112,7 +118,21 @@ impl Wanted {
             last_good_at: self.last_good_at,
             fix: self.fix,
             runbook,
+            stakes: stakes.filter(|stakes| !stakes.is_empty()),
         }
+    }
+}
+
+/// Who is called for this routine and what was promised, as it stands at this moment.
+fn stakes(mesh: &Mesh, policy: &Policy, now: Timestamp, routine: &Routine, nodes: &[NodeId], card: Card) -> Stakes {
+    let states = || nodes.iter().filter_map(|node| mesh.nodes().get(node)?.routines.get(&routine.name));
+    Stakes {
+        owner: card.owner,
+        contact: card.contact,
+        escalation: card.escalation,
+        rpo: states().filter_map(|state| check::rpo(&routine.name, state, policy)).min(),
+        rto: card.rto,
+        risk: states().filter_map(|state| check::risk(&routine.name, state, policy, now)).max(),
     }
 }
 
@@ -125,6 +145,9 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
         }
         AlertKind::BrokenPlan => "Correct the named file; `landfall-agent plans` on the node shows every error.",
         AlertKind::StorageLow => "Free space there or give it more.",
+        AlertKind::Filling => {
+            "Free space there, give it more, or keep fewer snapshots; `landfall storages` shows how it grew."
+        }
         AlertKind::ClockSkew => "Set the node's clock by NTP.",
         AlertKind::Conflict => "Give the copy its own node id and a fresh state directory.",
         AlertKind::HistoryLost => {
@@ -162,6 +185,7 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "guard" => "the latest good run is within its bands",
         "history_lost" => "every node that is heard has sent what was missing",
         "coordinator_differs" => "its state is the leader's again, or it has gone",
+        "filling" => "it has more time again, or no longer grows",
         "contradicted" => "a later snapshot was found",
         "monitor_failed" => "it has said since that it ended well, or the monitor was removed",
         "monitor_overdue" => "it was heard of again, or expects something else, or was removed",

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use landfall_proto::control::Reply;
+use landfall_proto::control::{ProblemCode, Reply};
 use uuid::Uuid;
 
 use super::asker::Asker;
-use super::requests::{busy, problem};
+use super::requests::{busy, coded, problem};
 use super::shell::Shell;
 use crate::notify::{SinkError, Taken, test};
 
@@ -73,7 +73,7 @@ impl Shell {
                 format!("the sinks are: {}", names.join(", "))
             };
             let why = format!("the configuration of {} has none of this name", self.own.holder);
-            return self.reply(asker, problem(&format!("there is no sink {name:?}"), &why, &fix));
+            return self.reply(asker, coded(ProblemCode::NotFound, &format!("there is no sink {name:?}"), &why, &fix));
         };
         match self.desk.probes.begin(id) {
             Step::Wait => return,

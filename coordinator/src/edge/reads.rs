@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use landfall_proto::alert::AlertKey;
 use landfall_proto::codec::encode;
-use landfall_proto::control::{Paging, Reply, Request, RunFilter};
+use landfall_proto::control::{Paging, ProblemCode, Reply, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::monitor::MonitorDetail;
 use landfall_proto::time::Timestamp;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::key::Index;
 use super::ledger::{Ledger, LedgerError};
-use super::requests::problem;
+use super::requests::{coded, problem};
 use crate::core::monitor::{BODIES_KEPT_MAX, Monitor};
 use crate::core::permits;
 use crate::core::record::AlertRecord;
@@ -66,7 +66,10 @@ pub(super) fn read(
         },
         Request::Routines => Reply::Routines(reads.routines()?),
         Request::Routine { name } => match scene.mesh.routines().get(name) {
-            Some(routine) => Reply::Routine(reads.routine(routine)?),
+            Some(routine) => Reply::Routine(RoutineView {
+                protection: Some(view::protection(scene, routine)),
+                ..reads.routine(routine)?
+            }),
             None => missing("routine", name.as_str(), "landfall routines"),
         },
         Request::Alerts { all, paging } => reads.alerts(*all, paging)?,
@@ -82,6 +85,7 @@ pub(super) fn read(
         Request::Limits => Reply::Limits(permits::limits(scene.mesh, scene.policy)),
         Request::Board { filter } => reads.board(filter)?,
         Request::Queue { filter } => reads.queue(filter)?,
+        Request::Storages { name, paging } => reads.storages(name.as_deref(), paging),
         Request::Trends { routine, node, days } => reads.trends(routine.as_ref(), node.as_ref(), *days)?,
         Request::Metrics => Reply::Metrics(view::metrics(scene, around, &reads.last_verdicts()?)),
         Request::Logs { .. }
@@ -185,6 +189,26 @@ impl Reads<'_> {
             last = Some(id);
         }
         Reply::Nodes(pager.page(None))
+    }
+
+    fn storages(&self, name: Option<&str>, paging: &Paging) -> Reply {
+        let after = paging.after.as_deref().and_then(read_cursor).and_then(|name| String::from_utf8(name).ok());
+        let mut pager = Pager::new(rows_wanted(paging));
+        let mut last: Option<String> = None;
+        let wanted = view::storages(self.scene).filter(|storage| {
+            name.is_none_or(|name| storage.name == name) && after.as_ref().is_none_or(|after| storage.name > *after)
+        });
+        for storage in wanted {
+            let place = storage.name.clone();
+            if pager.is_full() || !pager.push(storage) {
+                return Reply::Storages(pager.page(last.map(|name| cursor(name.as_bytes()))));
+            }
+            last = Some(place);
+        }
+        if let Some(name) = name.filter(|_| last.is_none()) {
+            return missing("storage", name, "landfall storages");
+        }
+        Reply::Storages(pager.page(None))
     }
 
     /// All routines, as many as fit into half of a message.
@@ -306,7 +330,8 @@ fn read_cursor(text: &str) -> Option<Vec<u8>> {
 }
 
 fn missing(what: &str, name: &str, list: &str) -> Reply {
-    problem(
+    coded(
+        ProblemCode::NotFound,
         &format!("there is no {what} {name}"),
         "nothing in the log speaks of it",
         &format!("`{list}` shows what there is"),

@@ -195,6 +195,7 @@ impl News {
             last_good_at: None,
             fix,
             runbook,
+            stakes: None,
         })
     }
 }

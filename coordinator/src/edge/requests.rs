@@ -7,7 +7,7 @@ use std::time::Duration;
 use landfall_proto::bus::{BusRefusal, Told};
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode};
 use landfall_proto::command::{Action, Answer, Command};
-use landfall_proto::control::{ASK_PLACE, Problem, Reply, Request};
+use landfall_proto::control::{ASK_PLACE, Problem, ProblemCode, Reply, Request};
 use landfall_proto::envelope::Envelope;
 use landfall_proto::id::{NodeId, RunId};
 use landfall_proto::time::{Duration as Span, after};
@@ -130,6 +130,7 @@ impl Shell {
             | Request::Trends { .. }
             | Request::Monitors { .. }
             | Request::Monitor { .. }
+            | Request::Storages { .. }
             | Request::Metrics => {
                 if self.desk.reads.len() >= READS_MAX {
                     self.reply(asker, busy());
@@ -250,10 +251,14 @@ fn log_reply(node: &NodeId, run: RunId, online: bool, answer: Option<Answer>) ->
             "its answer was of another kind",
             "see that agent and coordinator have the same version",
         ),
-        None if online => {
-            problem(&format!("{node} did not answer"), "it is connected but busy, or the answer was lost", "try again")
-        }
-        None => problem(
+        None if online => coded(
+            ProblemCode::Unknown,
+            &format!("{node} did not answer"),
+            "it is connected but busy, or the answer was lost",
+            "try again",
+        ),
+        None => coded(
+            ProblemCode::Unknown,
             &format!("{node} did not answer"),
             "it has not been heard of lately; its logs are kept on the node",
             "see that the machine and its agent run, then try again",
@@ -270,7 +275,8 @@ fn leaders_reply(told: Told<Envelope>) -> Reply {
         Told::Refused(BusRefusal::NobodyListens { .. }) | Told::Unknown => "it did not answer".to_owned(),
         Told::Refused(refusal) => refusal.to_string(),
     };
-    problem(
+    coded(
+        ProblemCode::Unknown,
         "the leading coordinator could not be asked",
         &why,
         "look whether it was done before trying again: what was asked may have arrived; `landfall status` shows who leads",
@@ -278,7 +284,12 @@ fn leaders_reply(told: Told<Envelope>) -> Reply {
 }
 
 fn no_run(run: RunId) -> Reply {
-    problem(&format!("there is no run {run}"), "no fact in the log speaks of it", "`landfall runs` lists the runs")
+    coded(
+        ProblemCode::NotFound,
+        &format!("there is no run {run}"),
+        "no fact in the log speaks of it",
+        "`landfall runs` lists the runs",
+    )
 }
 
 fn only_over_http() -> Reply {
@@ -290,9 +301,20 @@ fn only_over_http() -> Reply {
 }
 
 pub(super) fn busy() -> Reply {
-    problem("the coordinator cannot take this request now", "too many requests wait", "try again in a moment")
+    coded(
+        ProblemCode::Unknown,
+        "the coordinator cannot take this request now",
+        "too many requests wait",
+        "try again in a moment",
+    )
+}
+
+/// A refusal that programs understand without reading its words.
+pub(super) fn coded(code: ProblemCode, what: &str, why: &str, fix: &str) -> Reply {
+    let problem = Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), code: None };
+    Reply::Refused(problem.coded(code))
 }
 
 pub(super) fn problem(what: &str, why: &str, fix: &str) -> Reply {
-    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned() })
+    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), code: None })
 }

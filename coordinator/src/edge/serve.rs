@@ -79,7 +79,12 @@ fn ledger_problem(error: &LedgerError) -> Problem {
         ),
         LedgerError::ViewLost => ("so much was committed meanwhile", "wait: it is tried again"),
     };
-    Problem { what: error.to_string(), why: if why.is_empty() { known.to_owned() } else { why }, fix: fix.to_owned() }
+    Problem {
+        what: error.to_string(),
+        why: if why.is_empty() { known.to_owned() } else { why },
+        fix: fix.to_owned(),
+        code: None,
+    }
 }
 
 /// The ways into the coordinator from this process's own pages. They outlive each loop: who asks while there is none waits for

@@ -141,6 +141,7 @@ fn alert(config: &Config) -> Alert {
         last_good_at: None,
         fix: FIX.to_owned(),
         runbook: config.policy.runbook(&key, None),
+        stakes: None,
         key: AlertKey(key),
     }
 }

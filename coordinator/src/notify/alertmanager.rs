@@ -11,6 +11,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, SinkError, Taken};
+use super::body::called;
 use super::http;
 use super::letter::Letter;
 use crate::config::{AlertmanagerConfig, read_secret};
@@ -167,11 +168,14 @@ fn labels(cluster: &ClusterName, alert: &Alert) -> BTreeMap<&'static str, String
 fn annotations(alert: &Alert) -> BTreeMap<&'static str, String> {
     let cause = alert.reason.map(Reason::cause).unwrap_or_default();
     let good = alert.last_good_at.map(|at| at.to_string());
+    let stakes = alert.stakes.clone().unwrap_or_default();
+    let called = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation);
     let said = [
         alert.title.clone(),
         if cause.is_empty() { String::new() } else { format!("Cause: {cause}") },
         if alert.fix.is_empty() { String::new() } else { format!("Now: {}", alert.fix) },
         good.as_ref().map_or_else(String::new, |at| format!("Last good backup: {at}")),
+        called.map_or_else(String::new, |called| format!("To be called: {called}")),
     ];
     let description: Vec<String> = said.into_iter().filter(|text| !text.is_empty()).collect();
     let nodes: Vec<&str> = alert.nodes.iter().map(|node| node.as_str()).collect();
@@ -184,6 +188,12 @@ fn annotations(alert: &Alert) -> BTreeMap<&'static str, String> {
         ("last_good_backup", good.unwrap_or_default()),
         ("nodes", nodes.join(" ")),
         ("runbook_url", alert.runbook.clone().unwrap_or_default()),
+        ("owner", stakes.owner.unwrap_or_default()),
+        ("contact", stakes.contact.unwrap_or_default()),
+        ("escalation", stakes.escalation.join(", then ")),
+        ("risk", stakes.risk.map(|risk| risk.to_string()).unwrap_or_default()),
+        ("rpo", stakes.rpo.map(|rpo| rpo.to_string()).unwrap_or_default()),
+        ("rto", stakes.rto.map(|rto| rto.to_string()).unwrap_or_default()),
     ];
     all.into_iter().filter(|(_, text)| !text.is_empty()).collect()
 }

@@ -1,9 +1,9 @@
 //! What a receiver of notices is sent: one flat JSON object with stable field names.
 
-use landfall_proto::alert::Severity;
+use landfall_proto::alert::{Risk, Severity};
 use landfall_proto::id::{ClusterName, NodeId, RoundId, RoutineName};
 use landfall_proto::report::Reason;
-use landfall_proto::time::Timestamp;
+use landfall_proto::time::{Duration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -40,6 +40,17 @@ pub struct NoticeBody {
     pub last_good_at: Option<Timestamp>,
     pub fix: String,
     pub runbook: Option<String>,
+    /// Whose data it is.
+    pub owner: Option<String>,
+    /// Whom to ask first.
+    pub contact: Option<String>,
+    /// Who is called next, in this order.
+    pub escalation: Vec<String>,
+    /// How old the last good backup may be, and how long a restore may take.
+    pub rpo: Option<Duration>,
+    pub rto: Option<Duration>,
+    /// How much is at stake.
+    pub risk: Option<Risk>,
     pub raised_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
     /// Why it is over.
@@ -73,6 +84,7 @@ impl NoticeBody {
     pub fn new(cluster: &ClusterName, letter: &Letter, sent_at: Timestamp) -> Self {
         let alert = &letter.alert;
         let kind = kind_of(alert).to_owned();
+        let stakes = alert.stakes.clone().unwrap_or_default();
         let status = match &letter.resolved {
             Some(_) => Status::Resolved,
             None if kind == CONVERGED => Status::Succeeded,
@@ -95,6 +107,12 @@ impl NoticeBody {
             last_good_at: alert.last_good_at,
             fix: alert.fix.clone(),
             runbook: alert.runbook.clone(),
+            owner: stakes.owner,
+            contact: stakes.contact,
+            escalation: stakes.escalation,
+            rpo: stakes.rpo,
+            rto: stakes.rto,
+            risk: stakes.risk,
             raised_at: letter.raised_at,
             resolved_at: letter.resolved.as_ref().map(|resolved| resolved.at),
             resolved_why: letter.resolved.as_ref().map(|resolved| resolved.why.clone()),
@@ -127,6 +145,21 @@ impl NoticeBody {
         serde_json::to_string(self).expect("the body has only strings, numbers and lists, which JSON can hold")
     }
 
+    /// What was promised and how much is at stake, in one line; empty where nobody wrote it down.
+    pub fn promise(&self) -> String {
+        let said = [
+            self.risk.map(|risk| format!("risk {risk}: {}", risk.meaning())),
+            self.rpo.map(|rpo| format!("RPO {rpo}")),
+            self.rto.map(|rto| format!("RTO {rto}")),
+        ];
+        said.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whom to call: the owner with the contact, and who is called next.
+    pub fn called(&self) -> Option<String> {
+        called(self.owner.as_deref(), self.contact.as_deref(), &self.escalation)
+    }
+
     /// The title, with what became of it in front.
     pub fn headline(&self) -> String {
         match (self.status, self.reminder) {
@@ -140,8 +173,23 @@ impl NoticeBody {
     pub fn sentence(&self) -> String {
         let headline = self.headline();
         match self.status {
-            Status::Raised if !self.fix.is_empty() => format!("{headline} — {}", self.fix),
-            Status::Raised | Status::Resolved | Status::Succeeded => headline,
+            Status::Raised => {
+                let fix = if self.fix.is_empty() { String::new() } else { format!(" — {}", self.fix) };
+                let call = self.called().map(|called| format!(" Call {called}.")).unwrap_or_default();
+                format!("{headline}{fix}{call}")
+            }
+            Status::Resolved | Status::Succeeded => headline,
         }
     }
+}
+
+/// Whom to call, in one line; `None` where nobody is named.
+pub fn called(owner: Option<&str>, contact: Option<&str>, escalation: &[String]) -> Option<String> {
+    let first = match (owner, contact) {
+        (Some(owner), Some(contact)) => Some(format!("{owner} ({contact})")),
+        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
+        (None, None) => None,
+    };
+    let all: Vec<String> = first.into_iter().chain(escalation.iter().cloned()).collect();
+    (!all.is_empty()).then(|| all.join(", then "))
 }

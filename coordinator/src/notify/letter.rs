@@ -56,6 +56,7 @@ impl Letter {
             last_good_at: None,
             fix: "Nothing has to be done; whoever reads this is told when a backup fails.".to_owned(),
             runbook: None,
+            stakes: None,
         };
         Self { sink: sink.to_owned(), alert, raised_at: clock::now(), resolved: None, reminder: 0 }
     }

@@ -86,6 +86,17 @@ fn trigger(body: &NoticeBody, routing_key: &str, dedup_key: &str, link: Option<&
     if let Some(routine) = &body.routine {
         event["payload"]["component"] = json!(routine);
     }
+    let stakes = [
+        ("owner", json!(body.owner)),
+        ("contact", json!(body.contact)),
+        ("escalation", json!(body.escalation)),
+        ("rpo", json!(body.rpo)),
+        ("rto", json!(body.rto)),
+        ("risk", json!(body.risk)),
+    ];
+    for (name, value) in stakes.into_iter().filter(|(_, value)| !value.is_null() && *value != json!([])) {
+        event["payload"]["custom_details"][name] = value;
+    }
     if let Some(pattern) = link {
         event["client_url"] = json!(body.link(pattern));
     }

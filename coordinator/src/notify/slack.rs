@@ -92,8 +92,14 @@ fn fields(body: &NoticeBody) -> Vec<String> {
 }
 
 fn remedy(body: &NoticeBody) -> Option<String> {
+    let (promise, called) = (body.promise(), body.called().unwrap_or_default());
     let lines = match body.status {
-        Status::Raised => vec![("Cause", body.cause.unwrap_or_default()), ("Now", body.fix.as_str())],
+        Status::Raised => vec![
+            ("Cause", body.cause.unwrap_or_default()),
+            ("Now", body.fix.as_str()),
+            ("At stake", promise.as_str()),
+            ("To be called", called.as_str()),
+        ],
         Status::Resolved => vec![("Why", body.resolved_why.as_deref().unwrap_or_default())],
         Status::Succeeded => Vec::new(),
     };

@@ -8,7 +8,8 @@ use landfall_proto::metrics::{
     CoordinatorFigures, DeliveryFigures, MetricsView, NodeFigures, PlanFigures, QueueFigures, RoutineFigures, Status,
     TaskFigures,
 };
-use landfall_proto::report::{Outcome, Space, TaskKind};
+use landfall_proto::overview::Forecast;
+use landfall_proto::report::{Outcome, TaskKind};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::verdict::VerdictKind;
 use landfall_proto::view::{LimitView, RunState};
@@ -18,6 +19,7 @@ use crate::core::node::{Node, NodeRoutine};
 use crate::core::permits::{limits, waits_for};
 use crate::core::routine::Routine;
 use crate::core::run::Stage;
+use crate::core::space;
 
 /// Slots ahead among which the longest gap is looked for: a week of a calendar with a daily slot.
 const SLOTS_AHEAD: usize = 8;
@@ -39,7 +41,8 @@ pub fn metrics(scene: Scene<'_>, around: &Surroundings, verdicts: &LastVerdicts)
         alerts_open: alerts(scene),
         deliveries: deliveries(scene),
         limits: sized(limits(mesh, scene.policy)),
-        storages: storages(scene),
+        storages: space::seen(scene.mesh, scene.now),
+        filling: filling(scene),
         monitors: mesh.monitors().values().map(|one| super::monitor::monitor(scene, one)).collect(),
     }
 }
@@ -171,24 +174,14 @@ fn sized(limits: Vec<LimitView>) -> Vec<LimitView> {
     limits.into_iter().filter(|limit| limit.size.is_some()).collect()
 }
 
-/// What nodes that are heard see of their destinations. Of a storage that several see, the word of the latest counts.
-fn storages(scene: Scene<'_>) -> BTreeMap<String, Space> {
-    let mut latest: BTreeMap<String, (Timestamp, Space)> = BTreeMap::new();
-    for node in scene.mesh.nodes().values().filter(|node| scene.mesh.is_online(&node.id, scene.now)) {
-        let Some(live) = scene.mesh.live(&node.id) else { continue };
-        for state in node.routines.values().filter(|state| state.present) {
-            let target = &state.plan.target;
-            // A file system that does not tell its size says nothing.
-            let Some(space) = live.vitals.targets.get(target).filter(|space| space.total_bytes > 0) else { continue };
-            let name = state.plan.storage.clone().unwrap_or_else(|| format!("{}/{target}", node.id));
-            let seen = (live.last_beat_at, *space);
-            let known = latest.entry(name).or_insert(seen);
-            if seen.0 > known.0 {
-                *known = seen;
-            }
-        }
-    }
-    latest.into_iter().map(|(name, (_, space))| (name, space)).collect()
+/// Days until full, of the destinations that fill up.
+fn filling(scene: Scene<'_>) -> BTreeMap<String, u64> {
+    let forecasts = scene.mesh.spaces().iter().map(|(name, history)| (name, history.forecast()));
+    let days = forecasts.filter_map(|(name, forecast)| match forecast {
+        Forecast::Filling { days, .. } => Some((name.clone(), days)),
+        Forecast::Steady | Forecast::Unknown => None,
+    });
+    days.collect()
 }
 
 fn count(number: usize) -> u32 {

@@ -7,11 +7,13 @@ mod metrics;
 mod monitor;
 mod node;
 mod page;
+mod protection;
 mod queue;
 mod round;
 mod routine;
 mod run;
 mod status;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trends;
@@ -35,11 +37,13 @@ pub use metrics::{LastVerdicts, metrics};
 pub use monitor::{detail as monitor_detail, monitors};
 pub use node::node;
 pub use page::{PAGE_BYTES_MAX, Pager, rows_wanted};
+pub use protection::protection;
 pub use queue::QueueScan;
 pub use round::{detail as round_detail, round};
 pub use routine::routine;
 pub use run::{detail as run_detail, matches as run_matches, run};
 pub use status::{Surroundings, status};
+pub use storage::storages;
 pub use trends::TrendScan;
 
 /// The state at one instant.

@@ -1,10 +1,13 @@
 //! One node as people see it: what it announced, how it is, and what is wrong with it.
 
+use landfall_proto::id::NodeId;
 use landfall_proto::report::TaskKind;
 use landfall_proto::view::{FindingView, NodeRoutineView, NodeView};
 
 use super::Scene;
+use crate::core::check;
 use crate::core::node::{Node, NodeRoutine};
+use crate::core::space::storage_name;
 
 /// `findings` are those of the node's check at this instant.
 pub fn node(scene: Scene<'_>, node: &Node, findings: Vec<FindingView>) -> NodeView {
@@ -23,7 +26,7 @@ pub fn node(scene: Scene<'_>, node: &Node, findings: Vec<FindingView>) -> NodeVi
             .routines
             .values()
             .filter(|state| state.present || state.backup.last.is_some())
-            .map(routine)
+            .map(|state| routine(scene, &node.id, state))
             .collect(),
         broken_plans: node.broken.clone(),
         findings,
@@ -34,15 +37,17 @@ pub fn node(scene: Scene<'_>, node: &Node, findings: Vec<FindingView>) -> NodeVi
     }
 }
 
-fn routine(state: &NodeRoutine) -> NodeRoutineView {
+fn routine(scene: Scene<'_>, node: &NodeId, state: &NodeRoutine) -> NodeRoutineView {
     let backup = state.history(TaskKind::Backup);
-    let check = state.history(TaskKind::Check);
+    let checked = state.history(TaskKind::Check);
     NodeRoutineView {
         routine: state.plan.routine.clone(),
         last_outcome: backup.last.as_ref().map(|last| last.outcome),
         last_finished_at: backup.last.as_ref().map(|last| last.finished_at),
         last_good_at: backup.last_good.as_ref().map(|good| good.at),
         failures_since_good: backup.failures_since_good,
-        last_checked_at: check.last_good.as_ref().map(|good| good.at),
+        last_checked_at: checked.last_good.as_ref().map(|good| good.at),
+        storage: Some(storage_name(node, &state.plan)),
+        risk: check::risk(&state.plan.routine, state, scene.policy, scene.now),
     }
 }

@@ -3,6 +3,7 @@
 use landfall_proto::view::{RoundView, RoutineView};
 
 use super::Scene;
+use crate::core::check;
 use crate::core::routine::Routine;
 
 /// Slots that are shown ahead.
@@ -34,5 +35,8 @@ pub fn routine(scene: Scene<'_>, routine: &Routine, last_round: Option<RoundView
         rpo_ms: own.and_then(|own| own.rpo).or(announced_rpo).map(|rpo| rpo.as_ms()),
         last_round,
         differs,
+        card: routine.card(scene.policy),
+        risk: plans().filter_map(|(_, state)| check::risk(&routine.name, state, scene.policy, scene.now)).max(),
+        protection: None,
     }
 }

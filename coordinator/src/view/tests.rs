@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use insta::assert_json_snapshot;
 use landfall_proto::alert::{Alert, AlertKey, Severity};
+use landfall_proto::card::Card;
 use landfall_proto::control::{Paging, RunFilter};
 use landfall_proto::envelope::{ContentHash, Envelope, Epoch, Identity, Position};
 use landfall_proto::fact::agent::{AgentFact, Witnessed};
@@ -16,6 +17,7 @@ use landfall_proto::fact::coordinator::{
 };
 use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RunId};
 use landfall_proto::live::{Beat, Presence};
+use landfall_proto::overview::{Forecast, StorageView};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::{
     Evidence, Outcome, ProofLevel, Reason, RunReport, Space, Statistics, TaskKind, Trigger, Unread, Vitals,
@@ -215,6 +217,7 @@ fn plan() -> PlanAnnouncement {
         guards: Guards::default(),
         storage: None,
         priority: 0,
+        card: None,
     }
 }
 
@@ -333,6 +336,7 @@ fn alert_about_b() -> Alert {
         last_good_at: None,
         fix: "free space there".to_owned(),
         runbook: Some("https://wiki.example/failed".to_owned()),
+        stakes: None,
     }
 }
 
@@ -451,4 +455,62 @@ fn a_storage_that_several_see_is_one_and_the_word_of_a_silent_node_does_not_coun
     assert_eq!(stage.storages(12), BTreeMap::from([("shelf".to_owned(), space(5))]));
     stage.sees(500, "b", None, space(3));
     assert_eq!(stage.storages(501), BTreeMap::from([("b/nas".to_owned(), space(3))]), "expected that a is silent");
+}
+
+#[test]
+fn a_card_is_what_most_nodes_say_and_the_drift_names_who_says_otherwise() {
+    let mut stage = Stage::new();
+    let card = |owner: &str| Some(Card { owner: Some(owner.to_owned()), ..Card::default() });
+    for (name, owner, rpo) in [("a", "Ann", 100_000), ("b", "Bob", 50_000), ("c", "Ann", 100_000)] {
+        let rpo = Some(Duration::from_secs(rpo));
+        let plan = PlanAnnouncement { card: card(owner), rpo, ..plan() };
+        stage.say(5, name, PlansAnnounced { plans: vec![plan], broken: Vec::new() });
+    }
+    let none = BTreeMap::new();
+    let found = stage.mesh.routines().values().next().unwrap();
+    let view = routine(stage.scene(&none), found, None);
+    assert_eq!(view.card.owner.as_deref(), Some("Ann"));
+    let protection = protection(stage.scene(&none), found);
+    assert_eq!(protection.drift.keys().map(String::as_str).collect::<Vec<_>>(), ["card", "rpo"]);
+    let rpo = &protection.drift["rpo"];
+    assert_eq!((rpo[0].count, rpo[1].nodes.as_slice()), (2, [node("b")].as_slice()));
+    assert_eq!(protection.never_good.len(), 3);
+    assert_eq!((protection.targets.len(), protection.targets[0].count, protection.restore), (1, 3, None));
+}
+
+#[test]
+fn how_long_a_restore_takes_is_said_only_where_a_check_has_read_the_destination() {
+    let mut stage = Stage::new().with_a_verdict();
+    let restore = |stage: &Stage| {
+        let none = BTreeMap::new();
+        let found = stage.mesh.routines().values().next().unwrap();
+        protection(stage.scene(&none), found).restore
+    };
+    assert_eq!(restore(&stage), None);
+    let check = |stage: &mut Stage, round: u128, bytes_read: Option<u64>| {
+        let round = RoundId(Uuid::from_u128(round));
+        let run = RunId::of(round, &node("a"), TaskKind::Check);
+        let about = RunAbout { run, round, task: TaskKind::Check, slot: None, ..about("a") };
+        let mut report = report("a", true);
+        report.statistics.bytes_read = bytes_read;
+        stage.say(70, "a", RunStarted { about: about.clone(), started_at: at(12), attempt: 1 });
+        stage.say(71, "a", RunFinished { about, report });
+    };
+    check(&mut stage, 0x50, None);
+    assert_eq!(restore(&stage), None, "a check of the structure alone reads no data");
+    check(&mut stage, 0x51, Some(48 * 1024 * 1024));
+    let found = restore(&stage).unwrap();
+    assert_eq!((found.rate_bytes, found.measured_in), (1024 * 1024, 1), "48 MiB in 48 s");
+    assert_eq!((found.bytes, found.duration_ms, found.node), (300, 0, node("a")));
+}
+
+#[test]
+fn a_destination_without_a_history_is_shown_with_an_unknown_forecast() {
+    let mut stage = Stage::new();
+    stage.sees(10, "a", Some("shelf"), Space { free_bytes: 5, total_bytes: 10 });
+    let none = BTreeMap::new();
+    let found: Vec<StorageView> = storages(stage.scene(&none)).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].name.as_str(), found[0].forecast), ("shelf", Forecast::Unknown));
+    assert!(found[0].space.is_some() && found[0].samples.is_empty());
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::control::{Problem, ProblemCode, Reply, Request};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::edge::{Ask, Feed, News};
@@ -49,5 +49,6 @@ fn silence(why: &str) -> Reply {
         what: "the coordinator does not answer".to_owned(),
         why: why.to_owned(),
         fix: "try again in a moment; `landfall status` says how it is".to_owned(),
+        code: Some(ProblemCode::Unknown),
     })
 }

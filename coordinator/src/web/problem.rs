@@ -37,6 +37,7 @@ impl Details {
             what: "there is nothing at this address".to_owned(),
             why: format!("no page and no resource is at {}", path.chars().take(200).collect::<String>()),
             fix: "begin at /".to_owned(),
+            code: None,
         };
         Self::new(StatusCode::NOT_FOUND, "not-found", &problem)
     }

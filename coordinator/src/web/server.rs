@@ -134,6 +134,7 @@ impl WebError {
                 what: self.to_string(),
                 why: source.to_string(),
                 fix: "end what listens there, or set another `listen` in [web]; `ss -ltnp` shows who does".to_owned(),
+                code: None,
             },
             Self::Tls(error) => error.problem(),
             Self::Access(error) => error.problem(),
@@ -262,6 +263,7 @@ fn wrong_method() -> Details {
         what: "this cannot be done here".to_owned(),
         why: "the address exists, and takes another method".to_owned(),
         fix: "the header `Allow` names the methods; /api/v1/openapi.json describes every one".to_owned(),
+        code: None,
     };
     Details::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", &problem)
 }

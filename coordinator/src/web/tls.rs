@@ -50,7 +50,7 @@ impl TlsError {
             Self::Make(source) => (source.to_string(), "give `certificate` and `key` in [web]"),
             Self::Keep { source, .. } => (source.to_string(), "see that state_dir is writable and has space"),
         };
-        Problem { what: self.to_string(), why, fix: fix.to_owned() }
+        Problem { what: self.to_string(), why, fix: fix.to_owned(), code: None }
     }
 }
 

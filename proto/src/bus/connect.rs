@@ -143,7 +143,7 @@ impl BusError {
                 (source.to_string(), "see that nats-server runs there, and that address, port and firewall are right")
             }
         };
-        Problem { what: self.to_string(), why, fix: fix.to_owned() }
+        Problem { what: self.to_string(), why, fix: fix.to_owned(), code: None }
     }
 }
 

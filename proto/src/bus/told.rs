@@ -99,7 +99,7 @@ impl BusRefusal {
     /// The refusal for a person: what happened, why, and what to do now.
     pub fn problem(&self) -> Problem {
         let (why, fix) = self.why_and_fix();
-        Problem { what: self.to_string(), why: why.to_owned(), fix: fix.to_owned() }
+        Problem { what: self.to_string(), why: why.to_owned(), fix: fix.to_owned(), code: None }
     }
 
     const fn why_and_fix(&self) -> (&'static str, &'static str) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::kinds;
+use crate::card::Card;
 use crate::id::{CommandId, RepositoryId, RoundId, RoutineName, RunId, TargetName};
 use crate::plan::{Guards, RepositoryLock};
 use crate::report::{Phase, Reason, RunReport, TaskKind, Trigger};
@@ -106,6 +107,8 @@ pub struct PlanAnnouncement {
     pub storage: Option<String>,
     #[serde(default)]
     pub priority: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
 }
 
 /// A plan file that could not be read; the others run on.

@@ -8,7 +8,7 @@ use super::kinds;
 use crate::id::{CommandId, Holder, NodeId, RepositoryId, RoundId, RoutineName, RunId};
 use crate::monitor::{KeyHash, MonitorSpec, Ping};
 use crate::plan::RepositoryLock;
-use crate::report::{Reason, TaskKind};
+use crate::report::{Reason, Space, TaskKind};
 use crate::time::{Duration, Timestamp};
 use crate::verdict::{Rule, Verdict};
 
@@ -34,6 +34,7 @@ pub enum CoordinatorFact {
     MonitorRemoved(MonitorRemoved),
     PingKeySet(PingKeySet),
     Pinged(Pinged),
+    SpaceSampled(SpaceSampled),
 }
 
 kinds!(CoordinatorFact {
@@ -54,6 +55,7 @@ kinds!(CoordinatorFact {
     MonitorRemoved = "monitor_removed",
     PingKeySet = "ping_key_set",
     Pinged = "pinged",
+    SpaceSampled = "space_sampled",
 });
 
 /// A coordinator wants to lead. The fold accepts the first claim of the next term, and the first claim of term 1 of the next
@@ -333,6 +335,19 @@ pub struct Pinged {
     pub at: Timestamp,
     pub ping: Ping,
 }
+
+/// How much room destinations had, as nodes that reach them saw it; noted once a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SpaceSampled {
+    pub epoch: Epoch,
+    pub sampled_at: Timestamp,
+    /// By the storage's name, or `node/target` where the target names none; at most [`STORAGES_PER_FACT_MAX`].
+    pub storages: BTreeMap<String, Space>,
+}
+
+/// Storages in one fact at most.
+pub const STORAGES_PER_FACT_MAX: usize = 200;
 
 /// Expected runs in one fact at most; fewer where their labels are long, for a fact has to fit into its longest length.
 pub const EXPECTED_PER_FACT_MAX: usize = 200;

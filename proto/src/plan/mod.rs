@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendar;
+use crate::card::Card;
 use crate::id::{RoutineName, TargetName};
 use crate::report::Outcome;
 use crate::time::Duration;
@@ -55,6 +56,9 @@ pub struct Plan {
     /// The age at which the last good backup is too old.
     #[serde(default)]
     pub rpo: Option<Duration>,
+    /// What people have to know of it. Where it is absent the plan's hash is what it was without such a field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
 }
 
 /// The programs that can do the work.

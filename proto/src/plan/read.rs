@@ -1,6 +1,7 @@
 //! Reading plan and target files, with every error placed: file, line, key path, and what to do.
 
 use super::{DriverName, Plan, Target};
+use crate::card::Card;
 use crate::file::{FileProblem, problem_at, read_toml};
 
 /// What shows every key.
@@ -59,6 +60,10 @@ impl Finder<'_> {
             (DriverName::Rustic, None) => {}
         }
         self.figures(plan);
+        for problem in plan.card.iter().flat_map(Card::problems) {
+            let key = if problem.key == "." { "card".to_owned() } else { format!("card.{}", problem.key) };
+            self.add(&key, problem.what, problem.fix);
+        }
         self.problems
     }
 
@@ -236,6 +241,18 @@ zone = "Europe/Berlin"
         assert_eq!(keys, ["schedule.zone", "sources[0]", "retries.attempts"]);
         assert_eq!(problems[0].line, Some(8));
         assert_eq!(problems[1].line, Some(3));
+    }
+
+    #[test]
+    fn a_card_is_checked_with_its_plan() {
+        let text = GOOD.to_owned() + "[card]\nowner = \"Ann\"\nrunbook = \"wiki\"\nrto = \"4h\"\n";
+        let problems = read_plan("nightly.toml", &text).unwrap_err();
+        assert_eq!((problems[0].key.as_str(), problems[0].line), ("card.runbook", Some(11)));
+        let plan = read_plan("nightly.toml", &text.replace("\"wiki\"", "\"https://wiki.example\"")).unwrap();
+        assert_eq!(plan.card.as_ref().and_then(|card| card.owner.as_deref()), Some("Ann"));
+        let without = read_plan("nightly.toml", GOOD).unwrap();
+        assert_ne!(plan.hash(), without.hash());
+        assert!(read_plan("nightly.toml", &(GOOD.to_owned() + "[card]\nownre = \"Ann\"\n")).is_err());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use landfall_proto::alert::{Alert, AlertKey, Severity};
+use landfall_proto::alert::{Alert, AlertKey, Risk, Severity};
+use landfall_proto::card::{Card, Stakes};
 use landfall_proto::command::{Action, Answer, Command, Refused, SignedCommand};
 use landfall_proto::control::{Paging, Request, RunFilter};
 use landfall_proto::envelope::{ContentHash, Epoch, Position};
@@ -159,6 +160,38 @@ pub(crate) fn agent_facts() -> Vec<AgentFact> {
     ]
 }
 
+/// Of a plan that says who is called.
+pub(crate) fn announced_with_a_card() -> PlansAnnounced {
+    let card = Card {
+        protects: vec!["the orders".to_owned()],
+        owner: Some("Ann".to_owned()),
+        contact: Some("#orders".to_owned()),
+        escalation: vec!["Bob, +1 555 0100".to_owned()],
+        rto: Some(Duration::from_secs(14_400)),
+        data_class: Some("confidential".to_owned()),
+        restore: vec!["restic restore latest --target /srv".to_owned()],
+        runbook: Some("https://runbooks.example/orders".to_owned()),
+    };
+    PlansAnnounced { plans: vec![PlanAnnouncement { card: Some(card), ..announcement() }], broken: Vec::new() }
+}
+
+/// Of a routine whose card says who is called.
+pub(crate) fn raised_with_stakes() -> AlertRaised {
+    let stakes = Stakes {
+        owner: Some("Ann".to_owned()),
+        contact: Some("#orders".to_owned()),
+        escalation: vec!["Bob, +1 555 0100".to_owned()],
+        rpo: Some(Duration::from_secs(93_600)),
+        rto: Some(Duration::from_secs(14_400)),
+        risk: Some(Risk::High),
+    };
+    AlertRaised {
+        epoch: epoch(),
+        alert: Alert { stakes: Some(stakes), ..alert() },
+        raised_at: at("2026-11-20T02:10:00Z"),
+    }
+}
+
 fn announcement() -> PlanAnnouncement {
     PlanAnnouncement {
         routine: routine(),
@@ -178,6 +211,7 @@ fn announcement() -> PlanAnnouncement {
         guards: Guards::default(),
         storage: Some("nas".to_owned()),
         priority: 1,
+        card: None,
     }
 }
 
@@ -260,6 +294,12 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
         }
         .into(),
         Pinged { epoch: epoch(), monitor: routine(), at: at("2026-11-21T02:00:00Z"), ping: ping() }.into(),
+        SpaceSampled {
+            epoch: epoch(),
+            sampled_at: at("2026-11-20T03:00:00Z"),
+            storages: BTreeMap::from([("nas".to_owned(), Space { free_bytes: 3, total_bytes: 4 })]),
+        }
+        .into(),
     ]
 }
 
@@ -355,6 +395,7 @@ fn alert() -> Alert {
         last_good_at: Some(at("2026-11-19T02:00:00Z")),
         fix: "free space".to_owned(),
         runbook: Some("https://runbooks.example/backup".to_owned()),
+        stakes: None,
     }
 }
 
@@ -405,6 +446,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Node { id: node() },
         Request::Routines,
         Request::Routine { name: routine() },
+        Request::Storages { name: Some("nas".to_owned()), paging: paging.clone() },
         Request::Alerts { all: true, paging },
         Request::Alert { key: "failed/nightly/a".to_owned() },
         Request::Limits,

@@ -106,6 +106,7 @@ fn about_nothing(mesh: &Mesh, body: &RoundConcluded, now: Timestamp) -> Option<C
         last_good_at: None,
         fix: String::new(),
         runbook: None,
+        stakes: None,
     };
     Some(AlertRaised { epoch: mesh.epoch(), alert, raised_at: now }.into())
 }

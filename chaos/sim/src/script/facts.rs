@@ -86,6 +86,7 @@ pub(super) const fn epoch(fact: &CoordinatorFact) -> Option<Epoch> {
         CoordinatorFact::MonitorRemoved(fact) => fact.epoch,
         CoordinatorFact::PingKeySet(fact) => fact.epoch,
         CoordinatorFact::Pinged(fact) => fact.epoch,
+        CoordinatorFact::SpaceSampled(fact) => fact.epoch,
     })
 }
 
@@ -134,6 +135,7 @@ pub(super) fn of_coordinator(
         CoordinatorFact::MonitorRemoved(gone) => format!("{who} removes the monitor {} for {}", gone.name, gone.by),
         CoordinatorFact::PingKeySet(set) => format!("{who} sets the ping key {} for {}", set.label, set.by),
         CoordinatorFact::Pinged(body) => format!("the monitor {} says {}", body.monitor, body.ping.kind),
+        CoordinatorFact::SpaceSampled(_) => return None,
     })
 }
 

@@ -106,6 +106,7 @@ pub(crate) fn catalog(options: &Options, repository: u32, definition: u32) -> Ca
         command: None,
         priority: 0,
         rpo: None,
+        card: None,
     };
     let target = Target {
         name: target,
@@ -153,6 +154,7 @@ pub(crate) fn announcement(options: &Options) -> PlansAnnounced {
         guards: entry.plan.guards,
         storage: None,
         priority: 0,
+        card: None,
     };
     PlansAnnounced { plans: vec![plan], broken: Vec::new() }
 }

@@ -98,7 +98,8 @@ fn without_cause(health: &Health<'_>, read: &Read<'_>, body: &AlertRaised) -> Op
         | AlertKind::StorageLow
         | AlertKind::ClockSkew
         | AlertKind::HistoryLost
-        | AlertKind::CoordinatorDiffers => None,
+        | AlertKind::CoordinatorDiffers
+        | AlertKind::Filling => None,
     };
     let what = format!("the alert {} was raised, but {}", alert.key, lack?);
     Some(Violation::new(NAME, what).seen(read).shown(alert.title.clone()))
@@ -178,6 +179,7 @@ mod tests {
                 last_good_at: None,
                 fix: String::new(),
                 runbook: None,
+                stakes: None,
             },
             raised_at: story.now,
         };

@@ -61,7 +61,8 @@ impl Law for Ambiguity {
                 | CoordinatorFact::MonitorSet(_)
                 | CoordinatorFact::MonitorRemoved(_)
                 | CoordinatorFact::PingKeySet(_)
-                | CoordinatorFact::Pinged(_) => {}
+                | CoordinatorFact::Pinged(_)
+                | CoordinatorFact::SpaceSampled(_) => {}
             }
         }
         found

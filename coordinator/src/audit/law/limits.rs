@@ -97,7 +97,8 @@ impl<'a> Taken<'a> {
             | CoordinatorFact::MonitorSet(_)
             | CoordinatorFact::MonitorRemoved(_)
             | CoordinatorFact::PingKeySet(_)
-            | CoordinatorFact::Pinged(_) => {}
+            | CoordinatorFact::Pinged(_)
+            | CoordinatorFact::SpaceSampled(_) => {}
         }
         None
     }

@@ -94,7 +94,8 @@ fn hasty_commands(case: &Case<'_>) -> Vec<Violation> {
             | CoordinatorFact::MonitorSet(_)
             | CoordinatorFact::MonitorRemoved(_)
             | CoordinatorFact::PingKeySet(_)
-            | CoordinatorFact::Pinged(_) => continue,
+            | CoordinatorFact::Pinged(_)
+            | CoordinatorFact::SpaceSampled(_) => continue,
         };
         decided.entry(command).or_insert(read);
     }

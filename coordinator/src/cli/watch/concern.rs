@@ -75,7 +75,8 @@ impl Concern {
             | CoordinatorFact::MonitorSet(_)
             | CoordinatorFact::MonitorRemoved(_)
             | CoordinatorFact::PingKeySet(_)
-            | CoordinatorFact::Pinged(_) => false,
+            | CoordinatorFact::Pinged(_)
+            | CoordinatorFact::SpaceSampled(_) => false,
         }
     }
 

@@ -177,6 +177,9 @@ fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
             let stage = body.ping.said.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
             (tone, format!("the monitor {} says {}{stage}", body.monitor, body.ping.kind))
         }
+        CoordinatorFact::SpaceSampled(body) => {
+            (Tone::Dim, format!("the room of {} destinations is noted for the day", body.storages.len()))
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::mesh::Mesh;
 use super::monitor_alerts;
 use super::permits::{self, Turns};
 use super::policy::Policy;
+use super::space;
 use super::together;
 
 pub(super) use open::{NewRound, expected_of, opened};
@@ -92,5 +93,6 @@ fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, matter: &Matter) -> Look {
         Matter::NodeAlerts(node) => alert::about_node(mesh, policy, now, node),
         Matter::Mesh => log_alerts::look(mesh, policy, now),
         Matter::Monitors => monitor_alerts::look(mesh, policy, now),
+        Matter::Spaces => space::look(mesh, policy, now),
     }
 }

@@ -150,5 +150,6 @@ const fn epoch_of(fact: &CoordinatorFact) -> Option<Epoch> {
         CoordinatorFact::MonitorRemoved(body) => Some(body.epoch),
         CoordinatorFact::PingKeySet(body) => Some(body.epoch),
         CoordinatorFact::Pinged(body) => Some(body.epoch),
+        CoordinatorFact::SpaceSampled(body) => Some(body.epoch),
     }
 }

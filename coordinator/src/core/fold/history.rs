@@ -118,6 +118,7 @@ impl History {
             files: report.statistics.files.or_else(|| evidence.map(|evidence| evidence.files)),
             bytes: report.statistics.bytes.or_else(|| evidence.map(|evidence| evidence.bytes)),
             duration_ms: between(report.started_at, report.finished_at).as_ms(),
+            bytes_read: report.statistics.bytes_read,
         });
         if self.samples.len() > SAMPLES_MAX {
             self.samples.pop_front();

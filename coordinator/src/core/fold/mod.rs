@@ -152,6 +152,7 @@ impl Mesh {
             CoordinatorFact::MonitorRemoved(body) => self.monitor_removed(body),
             CoordinatorFact::PingKeySet(body) => self.ping_key_set(body),
             CoordinatorFact::Pinged(body) => self.pinged(body),
+            CoordinatorFact::SpaceSampled(body) => self.space_sampled(body),
         }
         true
     }

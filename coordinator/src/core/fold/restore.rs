@@ -36,6 +36,7 @@ impl Mesh {
         mesh.ping_keys = records.ping_keys;
         mesh.nodes = records.nodes;
         mesh.routines = records.routines;
+        mesh.spaces = records.spaces;
         mesh.rounds = records.rounds;
         mesh.clear_indexes();
         for ((key, seq), record) in records.parked {
@@ -209,6 +210,7 @@ impl Mesh {
             self.agenda.mark(matter);
         }
         self.agenda.mark(Matter::Mesh);
+        self.agenda.mark(Matter::Spaces);
         for run in self.runs.values().filter(|run| !run.is_ended()) {
             if let Some(sent) = run.sent.as_ref().filter(|sent| run.stage == Stage::Sent && !sent.accepted) {
                 self.process.commands.insert(sent.command, Purpose::Start(run.id));

@@ -12,6 +12,7 @@ use crate::core::command;
 use crate::core::mesh::Mesh;
 use crate::core::node::{Live, NODE_SILENCE};
 use crate::core::policy::Policy;
+use crate::core::space::GATHERED_WITHIN;
 
 /// Two lives of one journal that alternate within this time are two machines.
 const CLASH_WITHIN: Duration = Duration::from_secs(60);
@@ -56,6 +57,9 @@ impl Mesh {
             self.agenda.mark(Matter::Queue);
         }
         if !was_heard {
+            if self.live.get(&node).is_some_and(|live| !live.vitals.targets.is_empty()) {
+                self.agenda.wake_by(Matter::Spaces, after(now, GATHERED_WITHIN));
+            }
             self.set_away(&node, false);
             // That it has not started says something only of a node that is heard.
             let routines = self.nodes.get(&node).into_iter().flat_map(|node| node.routines.keys());

@@ -6,7 +6,7 @@ use landfall_proto::codec::encode;
 use landfall_proto::fact::coordinator::CoordinatorFact;
 use landfall_proto::id::Incarnation;
 use landfall_proto::limit::LimitName;
-use landfall_proto::report::{Outcome, Reason};
+use landfall_proto::report::{Outcome, Reason, Space};
 use landfall_proto::time::Duration;
 use landfall_proto::verdict::{Standing, VerdictKind};
 use proptest::prelude::*;
@@ -111,6 +111,9 @@ fn happen(world: &mut World, event: &Event) {
 
 fn history(events: &[Event]) -> World {
     let mut world = World::new(&NAMES);
+    for agent in world.agents.values_mut() {
+        agent.targets.insert("nas".parse().unwrap(), Space { free_bytes: 50, total_bytes: 100 });
+    }
     for event in events {
         happen(&mut world, event);
     }
@@ -138,6 +141,7 @@ fn bytes(records: &Records) -> BTreeMap<String, Vec<u8>> {
     all.extend(records.limits.iter().map(|(key, value)| (format!("limit {key}"), encode(value))));
     all.extend(records.alerts.iter().map(|(key, value)| (format!("alert {key}"), encode(value))));
     all.extend(records.rounds.iter().map(|(key, value)| (format!("round {key}"), encode(value))));
+    all.extend(records.spaces.iter().map(|(key, value)| (format!("space {key}"), encode(value))));
     all.extend(records.runs.iter().map(|(key, value)| (format!("run {key}"), encode(value))));
     all
 }

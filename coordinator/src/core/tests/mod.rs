@@ -9,6 +9,7 @@ mod operators;
 mod queueing;
 mod rounds;
 mod sight;
+mod storages;
 mod telling;
 mod together;
 mod trouble;

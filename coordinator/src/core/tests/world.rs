@@ -10,12 +10,12 @@ use landfall_proto::fact::agent::{
     AgentFact, AgentStarted, PlanAnnouncement, PlansAnnounced, RunAbout, RunFinished, RunStarted, StartCause, Witnessed,
 };
 use landfall_proto::fact::coordinator::CoordinatorFact;
-use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RoutineName, RunId};
+use landfall_proto::id::{CommandId, Incarnation, NodeId, RoundId, RoutineName, RunId, TargetName};
 use landfall_proto::limit::LimitName;
 use landfall_proto::live::{Beacon, Beat, LiveRun};
 use landfall_proto::plan::{Guards, RepositoryLock};
 use landfall_proto::report::{
-    Evidence, Outcome, ProofLevel, Reason, RunReport, Statistics, TaskKind, Trigger, Unread, Vitals,
+    Evidence, Outcome, ProofLevel, Reason, RunReport, Space, Statistics, TaskKind, Trigger, Unread, Vitals,
 };
 use landfall_proto::time::{Duration, Timestamp, after, between};
 use landfall_proto::verdict::VerdictKind;
@@ -84,6 +84,8 @@ pub(super) struct Agent {
     /// What its beats say of the leaders that it has obeyed.
     pub(super) obeyed: Option<Epoch>,
     pub(super) plan: PlanAnnouncement,
+    /// The room of its destinations, as its beats tell it.
+    pub(super) targets: BTreeMap<TargetName, Space>,
     /// Every fact it ever published, to be sent again.
     written: Vec<Logged>,
     /// Of those, the first that it still has.
@@ -156,6 +158,7 @@ impl World {
             paused: None,
             obeyed: None,
             plan,
+            targets: BTreeMap::new(),
             written: Vec::new(),
             kept_from: 0,
         };
@@ -616,7 +619,7 @@ impl Agent {
             next_seq: self.seq + self.outbox.len() as u64,
             // What was said is kept for a while.
             outbox: (self.written.len().saturating_sub(self.kept_from) + self.outbox.len()) as u64,
-            vitals: Vitals::default(),
+            vitals: Vitals { targets: self.targets.clone(), ..Vitals::default() },
             live,
             paused: self.paused.clone(),
             sent_at: now,
@@ -655,6 +658,7 @@ pub(super) fn plan() -> PlanAnnouncement {
         guards: Guards::default(),
         storage: None,
         priority: 0,
+        card: None,
     }
 }
 

@@ -131,8 +131,8 @@ impl dyn Ledger + '_ {
 }
 
 /// Kinds of records that are held in memory whatever their age: meta, writers, parked facts, nodes, routines, limits, monitors, ping
-/// keys.
-const ALWAYS_HELD: [u8; 8] = *b"mwpnolhk";
+/// keys, room.
+const ALWAYS_HELD: [u8; 9] = *b"mwpnolhks";
 
 /// Reads everything that is held in memory, through the two reading methods; both ledgers load this way.
 fn load(ledger: &dyn Ledger) -> Result<Records, LedgerError> {

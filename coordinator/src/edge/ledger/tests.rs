@@ -84,6 +84,7 @@ pub(in crate::edge) fn alert(number: u128, second: i64) -> AlertRecord {
         last_good_at: None,
         fix: String::new(),
         runbook: None,
+        stakes: None,
     };
     AlertRecord { alert, raised_at: at(second), resolved: None, deliveries: Vec::new() }
 }

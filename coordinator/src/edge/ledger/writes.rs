@@ -89,7 +89,8 @@ fn held(changes: &Changes, key: &Key) -> Option<Index> {
         | Key::Tail(_)
         | Key::Monitor(_)
         | Key::PingKey(_)
-        | Key::Body(_) => None,
+        | Key::Body(_)
+        | Key::Space(_) => None,
     }
 }
 
@@ -190,7 +191,8 @@ fn place(changes: &Changes, key: &Key) -> Option<Timestamp> {
         | Key::Tail(_)
         | Key::Monitor(_)
         | Key::PingKey(_)
-        | Key::Body(_) => None,
+        | Key::Body(_)
+        | Key::Space(_) => None,
     }
 }
 
@@ -218,7 +220,8 @@ fn lists(changes: &Changes, key: &Key, at: Timestamp) -> Vec<Index> {
         | Key::Tail(_)
         | Key::Monitor(_)
         | Key::PingKey(_)
-        | Key::Body(_) => Vec::new(),
+        | Key::Body(_)
+        | Key::Space(_) => Vec::new(),
     }
 }
 

@@ -96,5 +96,10 @@ fn piece(path: &Path, offset: u64) -> io::Result<(u64, Vec<u8>)> {
 }
 
 fn refused(what: &str, why: &str) -> Reply {
-    Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: "ask again in a moment".to_owned() })
+    Reply::Refused(Problem {
+        what: what.to_owned(),
+        why: why.to_owned(),
+        fix: "ask again in a moment".to_owned(),
+        code: None,
+    })
 }

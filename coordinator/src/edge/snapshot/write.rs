@@ -26,7 +26,7 @@ const PAGE: usize = 512;
 const UNFINISHED: &str = "unfinished";
 
 /// Letters of all records, in the order of the file: a round stands before its runs.
-const LETTERS: [u8; 13] = *b"abhklmnoprtuw";
+const LETTERS: [u8; 14] = *b"abhklmnoprstuw";
 
 /// For whom a snapshot is written.
 #[derive(Debug, Clone)]
@@ -143,7 +143,8 @@ fn is_history(key: &Key, held: &BTreeSet<Key>) -> bool {
         | Key::Tail(_)
         | Key::Monitor(_)
         | Key::PingKey(_)
-        | Key::Body(_) => false,
+        | Key::Body(_)
+        | Key::Space(_) => false,
     }
 }
 

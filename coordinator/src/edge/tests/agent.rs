@@ -224,6 +224,7 @@ fn plan() -> PlanAnnouncement {
         guards: Guards::default(),
         storage: None,
         priority: 0,
+        card: None,
     }
 }
 

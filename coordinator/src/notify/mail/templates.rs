@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use landfall_proto::alert::{Alert, AlertKey, Severity};
+use landfall_proto::alert::{Alert, AlertKey, Risk, Severity};
+use landfall_proto::card::Stakes;
 use landfall_proto::report::Reason;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use uuid::Uuid;
@@ -97,7 +98,7 @@ fn fill(name: &str, source: &str, body: &NoticeBody) -> Result<String, String> {
         None => chain(&error),
     };
     environment.add_template(name, source).map_err(said)?;
-    let values = context! { notice => body, headline => body.headline(), node_names => body.node_names() };
+    let values = context! { notice => body, headline => body.headline(), node_names => body.node_names(), called => body.called(), promise => body.promise() };
     let text = environment.get_template(name).and_then(|template| template.render(values)).map_err(said)?;
     if text.len() > TEXT_BYTES_MAX { Err(format!("it makes more than {TEXT_BYTES_MAX} bytes")) } else { Ok(text) }
 }
@@ -117,6 +118,7 @@ fn samples() -> [NoticeBody; 3] {
         last_good_at: None,
         fix: String::new(),
         runbook: None,
+        stakes: None,
     };
     let full = Alert {
         routine: "nightly".parse().ok(),
@@ -125,6 +127,13 @@ fn samples() -> [NoticeBody; 3] {
         last_good_at: Some(now),
         fix: "Free space.".to_owned(),
         runbook: Some("https://wiki.example/landfall".to_owned()),
+        stakes: Some(Stakes {
+            owner: Some("platform team".to_owned()),
+            contact: Some("#backup".to_owned()),
+            escalation: vec!["head of operations".to_owned()],
+            risk: Some(Risk::High),
+            ..Stakes::default()
+        }),
         ..bare.clone()
     };
     let letter = |alert: &Alert, resolved, reminder| Letter {

@@ -1,6 +1,8 @@
 //! Exact bodies of what Slack and PagerDuty document, and how their answers are taken.
 
-use landfall_proto::time::Timestamp;
+use landfall_proto::alert::Risk;
+use landfall_proto::card::Stakes;
+use landfall_proto::time::{Duration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
@@ -92,6 +94,37 @@ fn slack_hears_of_an_end_and_never_more_than_it_takes() {
     assert!(chars(&message["blocks"][0]["text"]["text"]) <= 150);
     assert_eq!(chars(&message["blocks"][1]["text"]["text"]), 3000);
     assert!(chars(&message["blocks"][2]["fields"][1]["text"]) <= 2000);
+}
+
+#[test]
+fn every_form_says_whose_data_it_is_and_who_is_called() {
+    let mut letter = full();
+    letter.alert.stakes = Some(Stakes {
+        owner: Some("Ann <b>".to_owned()),
+        contact: Some("#orders".to_owned()),
+        escalation: vec!["Bob".to_owned(), "Eve".to_owned()],
+        rpo: Some(Duration::from_secs(93_600)),
+        rto: Some(Duration::from_secs(14_400)),
+        risk: Some(Risk::High),
+    });
+    let body = body(&letter);
+    assert!(body.sentence().ends_with("Call Ann <b> (#orders), then Bob, then Eve."), "{}", body.sentence());
+    let flat: Value = serde_json::from_str(&body.to_json()).unwrap();
+    assert_eq!((&flat["owner"], &flat["escalation"]), (&json!("Ann <b>"), &json!(["Bob", "Eve"])));
+    assert_eq!((&flat["rpo"], &flat["rto"], &flat["risk"]), (&json!("1d 2h"), &json!("4h"), &json!("high")));
+    let slack = crate::notify::slack::message(&body, None).to_string();
+    assert!(slack.contains("*To be called:* Ann &lt;b&gt; (#orders), then Bob, then Eve"), "{slack}");
+    assert!(slack.contains("several backups failed in a row, RPO 1d 2h, RTO 4h"), "{slack}");
+    let event = crate::notify::pagerduty::event(&body, "R0UT1NG", None).unwrap();
+    assert_eq!(event["payload"]["custom_details"]["owner"], json!("Ann <b>"));
+    let alert = crate::notify::alertmanager::entry(&"home".parse().unwrap(), &letter.alert, at(AT), None, None);
+    assert_eq!(alert["annotations"]["escalation"], json!("Bob, then Eve"));
+    assert!(
+        alert["annotations"]["description"]
+            .as_str()
+            .is_some_and(|text| text.contains("To be called: Ann <b> (#orders)"))
+    );
+    assert!(alert["labels"].get("owner").is_none(), "who is called is not what the alert is");
 }
 
 #[tokio::test]

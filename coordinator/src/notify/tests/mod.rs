@@ -31,6 +31,7 @@ fn notice(sink: &str, resolved: bool) -> Notice {
         last_good_at: None,
         fix: "free space".to_owned(),
         runbook: None,
+        stakes: None,
     };
     let resolved = resolved.then(|| Resolved { at: clock::now(), why: "good again".to_owned() });
     Notice { alert, raised_at: clock::now(), resolved, reminder: 0, sinks: vec![sink.to_owned()] }

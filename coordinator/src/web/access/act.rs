@@ -37,6 +37,7 @@ const fn needed(act: &Request) -> Role {
         | Request::Trends { .. }
         | Request::Monitors { .. }
         | Request::Monitor { .. }
+        | Request::Storages { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::Snapshot { .. } => Role::Viewer,

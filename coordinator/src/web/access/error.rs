@@ -69,6 +69,6 @@ impl AccessError {
             Self::Hash(why) => (why.clone(), "see that memory is not exhausted, then try again"),
             Self::Busy => ("only a few passwords are checked at once".to_owned(), "try again in a moment"),
         };
-        Problem { what: self.to_string(), why, fix: fix.to_owned() }
+        Problem { what: self.to_string(), why, fix: fix.to_owned(), code: None }
     }
 }

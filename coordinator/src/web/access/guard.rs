@@ -208,6 +208,7 @@ fn unknown(request: &Request) -> Response {
         why: "there is no token and no visit, or the one that is given is wrong, revoked or over".to_owned(),
         fix: "log in at /login, or send `Authorization: Bearer TOKEN`; `landfall user token add NAME` makes one"
             .to_owned(),
+        code: None,
     };
     let mut response = Details::new(StatusCode::UNAUTHORIZED, "unknown-caller", &problem).into_response();
     let headers = response.headers_mut();
@@ -219,7 +220,8 @@ fn unknown(request: &Request) -> Response {
 }
 
 fn forbidden(kind: &'static str, why: &str, fix: &str) -> Response {
-    let problem = Problem { what: "this is not allowed".to_owned(), why: why.to_owned(), fix: fix.to_owned() };
+    let problem =
+        Problem { what: "this is not allowed".to_owned(), why: why.to_owned(), fix: fix.to_owned(), code: None };
     Details::new(StatusCode::FORBIDDEN, kind, &problem).into_response()
 }
 
@@ -229,6 +231,7 @@ pub(super) fn unavailable(error: &AccessError) -> Response {
         what: "nobody can be let in at this moment".to_owned(),
         why: "the users cannot be read or changed".to_owned(),
         fix: "the coordinator's journal says why".to_owned(),
+        code: None,
     };
     Details::new(StatusCode::SERVICE_UNAVAILABLE, "no-access", &problem).into_response()
 }
@@ -238,6 +241,7 @@ pub(in crate::web) fn too_large() -> Response {
         what: "this is too much".to_owned(),
         why: format!("a request has {BODY_BYTES_MAX} bytes at most, and this one has more or broke off"),
         fix: "send less".to_owned(),
+        code: None,
     };
     Details::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", &problem).into_response()
 }
@@ -248,6 +252,7 @@ pub(super) fn too_often(wait: Duration) -> Response {
         what: "this is too often".to_owned(),
         why: "only so many requests are taken in a while".to_owned(),
         fix: format!("try again in {seconds} s"),
+        code: None,
     };
     let mut response = Details::new(StatusCode::TOO_MANY_REQUESTS, "too-often", &problem).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -97,7 +97,7 @@ pub(super) async fn start(
     }
     let request = request_id(&actor, &format!("start {routine}"), &headers).map_err(boxed)?;
     if let reply @ Reply::Refused(_) = site.door.ask(Request::Routine { name: routine.clone() }).await {
-        return Err(boxed(refused(reply, "routine", &text)));
+        return Err(boxed(refused(reply)));
     }
     let act = Request::Start { routine, nodes: given.nodes, task: given.task, by: actor.name.clone(), request };
     tell(&site, &actor, act, &text).await
@@ -148,7 +148,7 @@ pub(super) async fn retry_round(
 pub(super) async fn retire(State(site): State<Site>, actor: Actor, Path(text): Path<String>) -> Told {
     let node: NodeId = name(&text).map_err(boxed)?;
     if let reply @ Reply::Refused(_) = site.door.ask(Request::Node { id: node.clone() }).await {
-        return Err(boxed(refused(reply, "node", &text)));
+        return Err(boxed(refused(reply)));
     }
     tell(&site, &actor, Request::Retire { node, by: actor.name.clone() }, &text).await
 }
@@ -176,7 +176,7 @@ pub(super) async fn tell(site: &Site, actor: &Actor, act: Request, target: &str)
     if let Reply::Done { message } = reply {
         return Ok(Json(Done { message }).into_response());
     }
-    Err(boxed(refused(reply, "", "")))
+    Err(boxed(refused(reply)))
 }
 
 /// Names the act, so that a repeat does nothing: the caller's key, or a fresh one.
@@ -192,13 +192,13 @@ fn request_id(actor: &Actor, act: &str, headers: &HeaderMap) -> Result<Uuid, Det
 async fn known_run(site: &Site, text: &str) -> Result<Uuid, Refusal> {
     let id: RunId = name(text).map_err(boxed)?;
     let reply = site.door.ask(Request::Run { id }).await;
-    if matches!(reply, Reply::Refused(_)) { Err(boxed(refused(reply, "run", &id.to_string()))) } else { Ok(id.0) }
+    if matches!(reply, Reply::Refused(_)) { Err(boxed(refused(reply))) } else { Ok(id.0) }
 }
 
 async fn known_round(site: &Site, text: &str) -> Result<Uuid, Refusal> {
     let id: RoundId = name(text).map_err(boxed)?;
     let reply = site.door.ask(Request::Round { id }).await;
-    if matches!(reply, Reply::Refused(_)) { Err(boxed(refused(reply, "round", &id.to_string()))) } else { Ok(id.0) }
+    if matches!(reply, Reply::Refused(_)) { Err(boxed(refused(reply))) } else { Ok(id.0) }
 }
 
 pub(super) fn boxed(details: Details) -> Refusal {

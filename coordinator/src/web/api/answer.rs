@@ -2,19 +2,10 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use landfall_proto::control::{Problem, Reply};
+use landfall_proto::control::{Problem, ProblemCode, Reply};
 use serde::Serialize;
 
 use crate::web::problem::Details;
-
-/// How the mesh says that nobody could answer: unknown, not refused.
-const SILENCES: [&str; 5] = [
-    "the coordinator does not answer",
-    "the coordinator cannot take this request now",
-    "the leading coordinator could not be asked",
-    "this coordinator cannot act",
-    "the request was not taken",
-];
 
 /// A value, or nothing where the caller has it already.
 pub(super) fn json<T: Serialize>(headers: &HeaderMap, value: &T) -> Response {
@@ -25,6 +16,7 @@ pub(super) fn json<T: Serialize>(headers: &HeaderMap, value: &T) -> Response {
                 what: "the answer cannot be written as JSON".to_owned(),
                 why: error.to_string(),
                 fix: "report this with the address that was asked".to_owned(),
+                code: None,
             };
             return Details::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", &problem).into_response();
         }
@@ -43,20 +35,19 @@ pub(super) fn json<T: Serialize>(headers: &HeaderMap, value: &T) -> Response {
 }
 
 /// A reply that is not what was asked for.
-pub(super) fn refused(reply: Reply, kind: &str, name: &str) -> Details {
+pub(super) fn refused(reply: Reply) -> Details {
     let Reply::Refused(problem) = reply else {
         let problem = Problem {
             what: "the coordinator answered something else".to_owned(),
             why: "question and answer do not belong together".to_owned(),
             fix: "see that all coordinators have the same version".to_owned(),
+            code: None,
         };
         return Details::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", &problem);
     };
-    if problem.what == format!("there is no {kind} {name}") {
-        return Details::new(StatusCode::NOT_FOUND, "not-found", &problem);
+    match problem.code {
+        Some(ProblemCode::NotFound) => Details::new(StatusCode::NOT_FOUND, "not-found", &problem),
+        Some(ProblemCode::Unknown) => Details::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", &problem),
+        None => Details::new(StatusCode::CONFLICT, "refused", &problem),
     }
-    if SILENCES.contains(&problem.what.as_str()) {
-        return Details::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", &problem);
-    }
-    Details::new(StatusCode::CONFLICT, "refused", &problem)
 }

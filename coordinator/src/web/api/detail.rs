@@ -16,7 +16,7 @@ use crate::web::server::Site;
 #[utoipa::path(get, path = "/status", tag = "status", responses((status = 200, body = StatusView), (status = 304, description = "As `If-None-Match` has it.")))]
 pub(super) async fn status(State(site): State<Site>, headers: HeaderMap) -> Result<Response, Details> {
     let reply = site.door.ask(Request::Status).await;
-    if let Reply::Status(status) = reply { Ok(json(&headers, &status)) } else { Err(refused(reply, "", "")) }
+    if let Reply::Status(status) = reply { Ok(json(&headers, &status)) } else { Err(refused(reply)) }
 }
 
 /// One routine.
@@ -27,11 +27,7 @@ pub(super) async fn routine(
     headers: HeaderMap,
 ) -> Result<Response, Details> {
     let reply = site.door.ask(Request::Routine { name: name::<RoutineName>(&text)? }).await;
-    if let Reply::Routine(routine) = reply {
-        Ok(json(&headers, &routine))
-    } else {
-        Err(refused(reply, "routine", &text))
-    }
+    if let Reply::Routine(routine) = reply { Ok(json(&headers, &routine)) } else { Err(refused(reply)) }
 }
 
 /// One round with its runs.
@@ -43,11 +39,7 @@ pub(super) async fn round(
 ) -> Result<Response, Details> {
     let id: RoundId = name(&text)?;
     let reply = site.door.ask(Request::Round { id }).await;
-    if let Reply::Round(round) = reply {
-        Ok(json(&headers, &round))
-    } else {
-        Err(refused(reply, "round", &id.to_string()))
-    }
+    if let Reply::Round(round) = reply { Ok(json(&headers, &round)) } else { Err(refused(reply)) }
 }
 
 /// One run with everything known of it.
@@ -59,7 +51,7 @@ pub(super) async fn run(
 ) -> Result<Response, Details> {
     let id: RunId = name(&text)?;
     let reply = site.door.ask(Request::Run { id }).await;
-    if let Reply::Run(run) = reply { Ok(json(&headers, &run)) } else { Err(refused(reply, "run", &id.to_string())) }
+    if let Reply::Run(run) = reply { Ok(json(&headers, &run)) } else { Err(refused(reply)) }
 }
 
 /// One node with its findings.
@@ -70,7 +62,7 @@ pub(super) async fn node(
     headers: HeaderMap,
 ) -> Result<Response, Details> {
     let reply = site.door.ask(Request::Node { id: name::<NodeId>(&text)? }).await;
-    if let Reply::Node(node) = reply { Ok(json(&headers, &node)) } else { Err(refused(reply, "node", &text)) }
+    if let Reply::Node(node) = reply { Ok(json(&headers, &node)) } else { Err(refused(reply)) }
 }
 
 /// One alert with its deliveries, by its id or its key; slashes of a key are written as %2F.
@@ -81,5 +73,5 @@ pub(super) async fn alert(
     headers: HeaderMap,
 ) -> Result<Response, Details> {
     let reply = site.door.ask(Request::Alert { key: key.clone() }).await;
-    if let Reply::Alert(alert) = reply { Ok(json(&headers, &alert)) } else { Err(refused(reply, "alert", &key)) }
+    if let Reply::Alert(alert) = reply { Ok(json(&headers, &alert)) } else { Err(refused(reply)) }
 }

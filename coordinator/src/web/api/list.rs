@@ -40,7 +40,7 @@ pub(super) async fn walk<T>(
     let mut missing = rows;
     for _ in 0..QUESTIONS_MAX {
         let reply = door.ask(question(Paging { rows: Some(missing), after })).await;
-        let found = page(reply).map_err(|reply| refused(*reply, "", ""))?;
+        let found = page(reply).map_err(|reply| refused(*reply))?;
         results.extend(found.rows.into_iter().filter(&keep));
         after = found.next;
         missing = rows.saturating_sub(u32::try_from(results.len()).unwrap_or(rows));

@@ -317,7 +317,7 @@ pub(super) async fn routines(
 ) -> Result<Response, Details> {
     let wanted = Wanted::read(asked.limit, asked.after, is_number)?;
     let reply = site.door.ask(Request::Routines).await;
-    let Reply::Routines(mut all) = reply else { return Err(refused(reply, "", "")) };
+    let Reply::Routines(mut all) = reply else { return Err(refused(reply)) };
     all.retain(|routine| {
         let last = routine.last_round.as_ref().and_then(|round| round.verdict);
         asked.node.as_ref().is_none_or(|node| routine.nodes.contains(node))
@@ -359,7 +359,7 @@ pub(super) async fn limits(
 ) -> Result<Response, Details> {
     let wanted = Wanted::read(asked.limit, asked.after, is_number)?;
     let reply = site.door.ask(Request::Limits).await;
-    let Reply::Limits(mut all) = reply else { return Err(refused(reply, "", "")) };
+    let Reply::Limits(mut all) = reply else { return Err(refused(reply)) };
     all.retain(|limit| {
         asked.is_default.is_none_or(|is_default| limit.is_default == is_default)
             && has(asked.q.as_deref(), &[&limit.name.to_string()])

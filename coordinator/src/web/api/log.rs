@@ -43,7 +43,7 @@ pub(super) async fn log(
     Asked(asked): Asked<LogAsked>,
 ) -> Result<Response, Details> {
     let run: RunId = name(&text)?;
-    let first = piece(&site.door, run, asked.offset).await.map_err(|reply| refused(reply, "run", &run.to_string()))?;
+    let first = piece(&site.door, run, asked.offset).await.map_err(refused)?;
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
     if !asked.whole {
         let place = [(NEXT, first.next_offset.to_string()), (ENDED, first.ended.to_string())];

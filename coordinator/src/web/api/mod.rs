@@ -10,6 +10,7 @@ mod lists;
 mod log;
 mod monitors;
 mod query;
+mod storages;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ fn documented() -> OpenApiRouter<Site> {
         .routes(routes!(lists::limits))
         .routes(routes!(monitors::monitors))
         .routes(routes!(monitors::monitor, monitors::remove))
+        .routes(routes!(storages::storages))
         .routes(routes!(acts::start))
         .routes(routes!(acts::cancel_run))
         .routes(routes!(acts::retry_run))

@@ -67,7 +67,7 @@ pub(super) async fn monitor(
     if let Reply::Monitor(monitor) = reply {
         Ok(json(&headers, &monitor))
     } else {
-        Err(refused(reply, "monitor", &text))
+        Err(refused(reply))
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn monitor(
 pub(super) async fn remove(State(site): State<Site>, actor: Actor, Path(text): Path<String>) -> Told {
     let name: RoutineName = name(&text).map_err(boxed)?;
     if let reply @ Reply::Refused(_) = site.door.ask(Request::Monitor { name: name.clone() }).await {
-        return Err(boxed(refused(reply, "monitor", &text)));
+        return Err(boxed(refused(reply)));
     }
     tell(&site, &actor, Request::RemoveMonitor { name, by: actor.name.clone() }, &text).await
 }

@@ -70,6 +70,7 @@ pub(super) fn bad(what: &str, why: &str) -> Details {
         what: what.to_owned(),
         why,
         fix: "/api/v1/openapi.json lists every address with its fields and filters".to_owned(),
+        code: None,
     };
     Details::new(StatusCode::BAD_REQUEST, "bad-request", &problem)
 }

@@ -112,6 +112,7 @@ fn bad(why: &str) -> Response {
         what: "the query cannot be used".to_owned(),
         why: why.chars().take(600).collect(),
         fix: "a stream can be narrowed by `routine` and `node`".to_owned(),
+        code: None,
     };
     Details::new(StatusCode::BAD_REQUEST, "bad-request", &problem).into_response()
 }
@@ -121,6 +122,7 @@ fn full() -> Response {
         what: "there is no place for another stream".to_owned(),
         why: format!("{STREAMS_MAX} are open"),
         fix: format!("try again in {AGAIN_AFTER} s, or close one"),
+        code: None,
     };
     let mut response = Details::new(StatusCode::SERVICE_UNAVAILABLE, "full", &problem).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(AGAIN_AFTER));

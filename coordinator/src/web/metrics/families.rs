@@ -277,12 +277,18 @@ fn alerts(view: &MetricsView) -> [Family<'_>; 2] {
     ]
 }
 
-fn storages(view: &MetricsView) -> [Family<'_>; 2] {
+fn storages(view: &MetricsView) -> [Family<'_>; 3] {
     [
         Family::gauge("landfall_storage_free_bytes", "Free space of a destination.", &["storage"])
             .each(view.storages.iter().map(|(name, space)| ([name.as_str()], whole(space.free_bytes)))),
         Family::gauge("landfall_storage_size_bytes", "Size of a destination.", &["storage"])
             .each(view.storages.iter().map(|(name, space)| ([name.as_str()], whole(space.total_bytes)))),
+        Family::gauge(
+            "landfall_storage_days_until_full",
+            "When a destination will be full, by its growth over weeks; left out where it does not grow or nobody can tell.",
+            &["storage"],
+        )
+        .each(view.filling.iter().map(|(name, days)| ([name.as_str()], whole(*days)))),
     ]
 }
 

@@ -78,5 +78,5 @@ fn unavailable(problem: &Problem) -> Response {
 
 fn problem(what: &str, why: &str) -> Problem {
     let fix = "try again in a moment; `landfall status` says how the coordinator is".to_owned();
-    Problem { what: what.to_owned(), why: why.to_owned(), fix }
+    Problem { what: what.to_owned(), why: why.to_owned(), fix, code: None }
 }

@@ -56,6 +56,7 @@ fn nothing() -> MetricsView {
         limits: Vec::new(),
         storages: BTreeMap::new(),
         monitors: Vec::new(),
+        filling: BTreeMap::new(),
     }
 }
 
@@ -142,6 +143,7 @@ fn everything() -> MetricsView {
     view.deliveries = BTreeMap::from([("journal".to_owned(), DeliveryFigures { taken: 2, refused: 1 })]);
     view.limits = vec![LimitView { name: "label:rack=\"1".parse().unwrap(), size: Some(4), used: 1, is_default: true }];
     view.storages = BTreeMap::from([("nas".to_owned(), Space { free_bytes: 10, total_bytes: 100 })]);
+    view.filling = BTreeMap::from([("nas".to_owned(), 9)]);
     view
 }
 

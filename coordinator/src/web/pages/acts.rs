@@ -2,7 +2,7 @@
 
 use axum::extract::{Form, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use landfall_proto::control::{Problem, Reply, Request};
+use landfall_proto::control::{Problem, ProblemCode, Reply, Request};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::limit::LimitName;
 use landfall_proto::report::TaskKind;
@@ -177,5 +177,6 @@ fn unreadable(field: &str, value: &str) -> Problem {
         what: format!("there is no such {field}"),
         why: format!("the form said: {}", value.chars().take(80).collect::<String>()),
         fix: "go back, load the page again and use its form".to_owned(),
+        code: Some(ProblemCode::NotFound),
     }
 }

@@ -1,6 +1,7 @@
 //! Alerts: what is open, what was, and who was told of each.
 
 use landfall_proto::alert::Alert;
+use landfall_proto::card::Stakes;
 use landfall_proto::control::{Paging, Problem, Request};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::AlertView;
@@ -10,6 +11,7 @@ use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
 use crate::core::monitor_alerts;
+use crate::notify::called;
 use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
 
 const ROWS: u32 = 50;
@@ -54,6 +56,7 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                     @for node in alert.nodes.iter().take(20) { a href={ "/nodes/" (node) } { (node) } " " }
                     @if let Some(at) = alert.last_good_at { "· last good backup " (time(at, now)) }
                 }
+                @if let Some(stakes) = &alert.stakes { (at_stake(stakes)) }
                 @if let Some(runbook) = alert.runbook.as_ref().filter(|url| is_web(url)) {
                     p { a href=(runbook) rel="noreferrer" { "Runbook" } }
                 }
@@ -66,6 +69,15 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
 /// Where the thing that an alert names by its routine is shown.
 fn place(alert: &Alert) -> &'static str {
     if monitor_alerts::is_about(alert) { "/monitors/" } else { "/routines/" }
+}
+
+/// Whose data it is, who is called, and how much is at stake.
+fn at_stake(stakes: &Stakes) -> Markup {
+    let called = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation);
+    html! {
+        @if let Some(risk) = stakes.risk { p { b { "Risk " (risk) ": " } (risk.meaning()) } }
+        @if let Some(called) = called { p { b { "To be called: " } (called) } }
+    }
 }
 
 /// An address of another kind is not made a link: a plan could name one that runs a script.

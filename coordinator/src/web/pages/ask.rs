@@ -1,6 +1,6 @@
 //! Asking the coordinator on a page's behalf; anything but the answer is a problem to be shown.
 
-use landfall_proto::control::{Problem, Reply};
+use landfall_proto::control::{Problem, ProblemCode, Reply};
 
 /// Asks, and takes the one kind of answer that the question has.
 macro_rules! told {
@@ -22,13 +22,9 @@ pub(super) fn instead(reply: Reply) -> Problem {
             what: "the coordinator answered something else than was asked".to_owned(),
             why: format!("{other:?}").chars().take(60).collect(),
             fix: "use pages and coordinator of one version".to_owned(),
+            code: None,
         },
     }
-}
-
-/// Whether the problem is that there is no such thing, which asking again does not change.
-pub(super) fn is_missing(problem: &Problem) -> bool {
-    problem.what.starts_with("there is no ")
 }
 
 pub(super) fn missing(path: &str) -> Problem {
@@ -36,5 +32,6 @@ pub(super) fn missing(path: &str) -> Problem {
         what: "there is no such page".to_owned(),
         why: format!("nothing is at {path}"),
         fix: "begin at the overview".to_owned(),
+        code: Some(ProblemCode::NotFound),
     }
 }

@@ -12,6 +12,7 @@ use super::ask::told;
 use super::{refusal, run};
 use crate::cli::human::{bytes, instant, short, span};
 use crate::edge::clock;
+use crate::notify::called;
 use crate::web::server::Site;
 
 /// Runs behind the failed one that are looked at for its repair.
@@ -123,6 +124,11 @@ fn facts(detail: &RunDetail) -> Vec<String> {
 fn told_by(view: &AlertView) -> Vec<(Timestamp, String)> {
     let title = plain(&view.alert.title);
     let mut steps = vec![(view.raised_at, format!("alert raised ({}): {title}", view.alert.severity))];
+    if let Some(stakes) = &view.alert.stakes
+        && let Some(called) = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation)
+    {
+        steps.push((view.raised_at, format!("to be called: {}", plain(&called))));
+    }
     steps.extend(view.resolved_at.map(|at| (at, format!("alert resolved: {title}"))));
     for sent in &view.deliveries {
         let sink = plain(&sent.sink);

@@ -59,6 +59,7 @@ pub(super) async fn tail(site: &Site, run: RunId) -> Result<Tail, Problem> {
             what: "the node has not shown its log yet".to_owned(),
             why: "it did not answer within a moment".to_owned(),
             fix: "load the page again, or use `landfall logs`".to_owned(),
+            code: None,
         })
     })
 }

@@ -4,8 +4,10 @@ mod acting;
 mod acts;
 mod alert;
 mod ask;
+mod card;
 mod home;
 mod incident;
+mod landed;
 mod list;
 mod live;
 mod log;
@@ -18,6 +20,7 @@ mod round;
 mod routine;
 mod run;
 mod shown;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trend;
@@ -28,7 +31,7 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use landfall_proto::control::Problem;
+use landfall_proto::control::{Problem, ProblemCode};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 
 use self::shown::{Glance, Memory, Query, Shown};
@@ -55,6 +58,7 @@ pub(super) fn routes(site: &Site) -> Router<Site> {
         "/monitors/{name}",
         "/trends",
         "/report",
+        "/snapshots",
     ] {
         router = router.route(path, get(show));
     }
@@ -89,6 +93,7 @@ enum Place {
     Monitor(RoutineName),
     Trends,
     Report,
+    Landed,
 }
 
 impl Place {
@@ -113,6 +118,7 @@ impl Place {
             ("monitors", Some(name)) => Self::Monitor(name.parse().ok()?),
             ("trends", None) => Self::Trends,
             ("report", None) => Self::Report,
+            ("snapshots", None) => Self::Landed,
             _ => return None,
         })
     }
@@ -136,6 +142,7 @@ async fn render(place: &Place, glance: Glance<'_>) -> Result<Shown, Problem> {
         Place::Monitor(name) => monitor::show(glance, name).await,
         Place::Trends => trend::show(glance).await,
         Place::Report => report::show(glance).await,
+        Place::Landed => landed::show(glance).await,
     };
     let pulse = pulse::part(site, now).await;
     shown.map(|shown| shown.first("pulse", &pulse))
@@ -157,7 +164,11 @@ async fn show(State(site): State<Site>, uri: Uri) -> Response {
 
 /// The page that only says what is wrong.
 fn refusal(problem: &Problem) -> Response {
-    let status = if ask::is_missing(problem) { StatusCode::NOT_FOUND } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = match problem.code {
+        Some(ProblemCode::NotFound) => StatusCode::NOT_FOUND,
+        Some(ProblemCode::Unknown) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::CONFLICT,
+    };
     (status, markup::page(&problem.what, Section::Elsewhere, &markup::problem(problem))).into_response()
 }
 

@@ -135,12 +135,14 @@ fn trouble(monitor: &MonitorView) -> Markup {
                 what: format!("It failed by its own word: {}", failure.message),
                 why: failure.reason.cause().to_owned(),
                 fix: "look at what its last ping says, and at the program itself".to_owned(),
+                code: None,
             }))
         } @else if monitor.state == MonitorState::Overdue {
             (problem(&Problem {
                 what: "Nothing was heard of it in time: what became of it is unknown".to_owned(),
                 why: "no ping came within its grace, or a run that began did not end".to_owned(),
                 fix: "look whether the program runs, and whether it reaches this address".to_owned(),
+                code: None,
             }))
         }
     }

@@ -2,15 +2,16 @@
 
 use landfall_proto::control::{Paging, Problem, Request, RunFilter};
 use landfall_proto::id::NodeId;
+use landfall_proto::overview::StorageView;
 use landfall_proto::report::Vitals;
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{FindingView, NodeRoutineView, NodeView};
 use maud::{Markup, html};
 
-use super::acts;
 use super::ask::told;
 use super::list::{self, RunColumns};
 use super::shown::{Glance, Shown};
+use super::{acts, storage};
 use crate::web::markup::{self, Section, Tone, bytes, dash, dash_because, heads, tag, time};
 
 const ROWS: u32 = 100;
@@ -28,11 +29,25 @@ pub(super) async fn list(glance: Glance<'_>) -> Result<Shown, Problem> {
                 @if page.rows.is_empty() {
                     p.empty { "No node has announced itself yet. Start " code { "landfall-agent serve" } " on one." }
                 }
-                @else { (table(&page.rows, now)) }
+                @else { (uncovered(&page.rows)) (table(&page.rows, now)) }
                 (list::more(query, "/nodes", page.next.as_deref()))
             }
         },
     ))
+}
+
+/// Nodes that no routine protects: the gap that no failing backup shows.
+fn uncovered(nodes: &[NodeView]) -> Markup {
+    let bare: Vec<&NodeView> = nodes.iter().filter(|node| !node.retired && node.routines.is_empty()).collect();
+    html! {
+        @if !bare.is_empty() {
+            div.banner {
+                strong { "In no routine: nothing of these nodes is backed up" }
+                @for node in &bare { a href={ "/nodes/" (node.id) } { (node.id) } " " }
+                div { "Now: put a plan into their " code { "plans.d" } ", or retire them. " code { "landfall-agent plan example" } " shows one." }
+            }
+        }
+    }
 }
 
 fn table(nodes: &[NodeView], now: Timestamp) -> Markup {
@@ -93,11 +108,12 @@ pub(super) async fn show(glance: Glance<'_>, id: &NodeId) -> Result<Shown, Probl
     let path = format!("/nodes/{id}");
     let paging = Paging { rows: Some(RUNS), after: query.get("after").map(str::to_owned) };
     let runs = told!(site, Request::Runs { filter, paging }, Runs)?;
+    let storages = storage::of_node(site, &node).await?;
     Ok(Shown::new(format!("Node {id}"), Section::Nodes)
         .fixed(acts::told(query))
         .live(
             "node",
-            &html! { (head(&node, now)) (findings(&node)) div.two { (condition(&node, now)) (routines(&node, now)) } },
+            &html! { (head(&node, now)) (findings(&node)) div.two { (condition(&node, now)) (routines(&node, now)) } (room(&storages)) },
         )
         .live(
             "runs",
@@ -178,6 +194,15 @@ fn vitals_of(node: &NodeView, vitals: &Vitals) -> Markup {
                     (bytes(space.free_bytes)) " of " (bytes(space.total_bytes)) " free"
                 }
             }
+        }
+    }
+}
+
+fn room(storages: &[StorageView]) -> Markup {
+    html! {
+        @if !storages.is_empty() {
+            section.card.flush { h2 { "Destinations" } (storage::table(storages)) }
+            div.two { (storage::drawings(storages)) }
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn pulse(status: &StatusView, now: Timestamp) -> Markup {
 fn troubles(status: &StatusView, now: Timestamp) -> Vec<Problem> {
     let mut troubles = Vec::new();
     let mut add = |what: &str, why: String, fix: &str| {
-        troubles.push(Problem { what: what.to_owned(), why, fix: fix.to_owned() });
+        troubles.push(Problem { what: what.to_owned(), why, fix: fix.to_owned(), code: None });
     };
     if status.leader.is_none() {
         add(

@@ -11,7 +11,7 @@ use super::alert;
 use super::ask::told;
 use super::monitor;
 use super::shown::{Glance, Shown};
-use super::trend;
+use super::{storage, trend};
 use crate::web::markup::{Section, Tone, age, dash, heads, of_grade, tag, when};
 
 /// Days that the report looks back.
@@ -27,6 +27,7 @@ pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     let Glance { site, now, .. } = glance;
     let board = told!(site, Request::Board { filter: BoardFilter::default() }, Board)?;
     let trends = told!(site, Request::Trends { routine: None, node: None, days: DAYS }, Trends)?;
+    let storages = storage::all(site).await?;
     let routines = told!(site, Request::Routines, Routines)?;
     let open = told!(site, Request::Alerts { all: false, paging: Paging { rows: Some(20), after: None } }, Alerts)?;
     let monitors = told!(site, Request::Monitors { paging: Paging::default() }, Monitors)?;
@@ -39,8 +40,9 @@ pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     }
     Ok(Shown::new("Report", Section::Report)
         .fixed(html! { div.head { div { h1 { "Backup report of " (site.cluster) } p.sub { "As of " (when(now)) ", looking back " (DAYS) " days. Print it with the browser." } } } })
-        .fixed(trend::summary(&trends.days))
+        .fixed(trend::summary(&trends.days, &storages))
         .fixed(html! { section.card.flush { h2 { "Rounds that converged" } (table(&kept)) } })
+        .fixed(html! { section.card.flush { h2 { "Capacity" } (storage::table(&storages)) } })
         .fixed(html! { section.card.flush { h2 { "Where everything stands" } (standing(&board)) } })
         .fixed(html! { @if !monitors.monitors.is_empty() { section.card.flush { h2 { "Programs that only ping, by their own word" } (monitor::table(&monitors, now)) } } })
         .fixed(html! { section.stack { h2 { "Open alerts" } @if open.rows.is_empty() { p { "None." } } @for one in &open.rows { (alert::card(one, now)) } } }))

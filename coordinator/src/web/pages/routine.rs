@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::ask::told;
 use super::shown::{Glance, Shown};
-use super::{acts, list, round};
+use super::{acts, card, list, round};
 use crate::edge::clock;
 use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, tag, time};
 
@@ -85,11 +85,12 @@ pub(super) async fn show(glance: Glance<'_>, name: &RoutineName) -> Result<Shown
         .fixed(acts::told(query))
         .live("routine-head", &html! { div.head { h1 { (routine.name) } span.sub { (routine.nodes.len()) " nodes" } } (differs(&routine)) })
         .fixed(starting(&routine))
-        .live("routine", &html! { div.two { (schedule(&routine, now)) (protection(&routine)) } (nodes(name, &board, now)) })
+        .live("routine", &html! { div.two { (card::card(&routine, now)) (schedule(&routine, now)) } (nodes(name, &board, now)) (card::drift(routine.protection.as_ref())) })
         .live("rounds", &html! {
             section.card.flush { h2 { "Last rounds" } (list::rounds(&rounds.rows, now))
-                p.note.pages { a href={ "/rounds?routine=" (name) } { "All rounds" } a href={ "/trends?routine=" (name) } { "Trends" } } }
-        }))
+                p.note.pages { a href={ "/rounds?routine=" (name) } { "All rounds" } a href={ "/trends?routine=" (name) } { "Trends" } a href={ "/snapshots?routine=" (name) } { "What landed" } } }
+        })
+        .fixed(card::printed(now)))
 }
 
 fn differs(routine: &RoutineView) -> Markup {
@@ -132,6 +133,11 @@ fn schedule(routine: &RoutineView, now: Timestamp) -> Markup {
                 }
                 _ => p.sub { "It has no schedule: it runs by hand only." },
             }
+            dl.facts {
+                dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
+                dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
+                dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
+            }
             @if !routine.next_slots.is_empty() {
                 ol.steps.slots {
                     @for slot in &routine.next_slots {
@@ -147,26 +153,6 @@ fn schedule(routine: &RoutineView, now: Timestamp) -> Markup {
 fn in_zone(at: Timestamp, zone: Option<&str>) -> String {
     let local = zone.and_then(|zone| at.in_tz(zone).ok());
     local.map_or_else(|| markup::instant(at), |local| local.strftime("%a %Y-%m-%d %H:%M %:z").to_string())
-}
-
-fn protection(routine: &RoutineView) -> Markup {
-    html! {
-        section.card {
-            h2 { "Protection" }
-            dl.facts {
-                dt { "RPO" }
-                dd {
-                    @match routine.rpo_ms {
-                        Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" },
-                        None => (dash_because("no plan says how old a backup may be"))
-                    }
-                }
-                dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
-                dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
-                dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
-            }
-        }
-    }
 }
 
 fn nodes(name: &RoutineName, board: &BoardView, now: Timestamp) -> Markup {

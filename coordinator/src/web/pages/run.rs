@@ -2,7 +2,7 @@
 
 use landfall_proto::control::{Problem, Request};
 use landfall_proto::id::RunId;
-use landfall_proto::report::{Exit, ProofLevel, RunReport};
+use landfall_proto::report::{Exit, ProofLevel, RunReport, TaskKind};
 use landfall_proto::time::Timestamp;
 use landfall_proto::verdict::Witness;
 use landfall_proto::view::{RunDetail, RunState, RunView};
@@ -39,7 +39,20 @@ pub(super) async fn show(glance: Glance<'_>, id: RunId) -> Result<Shown, Problem
         return Ok(shown);
     }
     let tail = if run.started_at.is_some() { Some(log::tail(site, id).await) } else { None };
-    Ok(shown.fixed(log_card(run, tail)).live("run-tail", &output(&detail)))
+    Ok(shown.fixed(log_card(run, tail)).live("run-tail", &output(&detail)).fixed(criteria(run.task)))
+}
+
+/// When such a run counts as good, and what goes wrong most.
+fn criteria(task: TaskKind) -> Markup {
+    html! {
+        details.card {
+            summary { "What counts as good, and what goes wrong most" }
+            p { "A " (task) " is good when " (task.good_when()) "." }
+            dl.facts {
+                @for reason in task.common_failures() { dt.mono { (reason) } dd { (reason.cause()) " " (reason.fix()) } }
+            }
+        }
+    }
 }
 
 /// All that is known of the run but its log, in one piece.

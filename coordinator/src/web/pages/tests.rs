@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use landfall_proto::alert::{Alert, AlertKey, Severity};
+use landfall_proto::alert::{Alert, AlertKey, Risk, Severity};
+use landfall_proto::card::Card;
 use landfall_proto::envelope::Epoch;
 use landfall_proto::fact::coordinator::AlertDelivered;
 use landfall_proto::id::{RoundId, RunId};
+use landfall_proto::overview::{Forecast, SpaceSample, StorageView};
 use landfall_proto::report::{
     Exit, Outcome, Phase, Progress, Reason, RunReport, Statistics, TaskKind, Trigger, Unread,
 };
-use landfall_proto::time::Timestamp;
-use landfall_proto::view::{AlertView, FindingView, RunDetail, RunState, RunView, StatusView, TimelineEntry};
+use landfall_proto::time::{Duration, Timestamp};
+use landfall_proto::verdict::Rule;
+use landfall_proto::view::{
+    AlertView, FindingView, ProtectionView, RestoreView, RoutineView, RunDetail, RunState, RunView, StatusView,
+    TimelineEntry, Variant,
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{alert, incident, log, queue, run};
+use super::{alert, card, incident, log, queue, run, storage};
 
 /// A mesh that is well: led, seen, with three nodes; begun two hours ago.
 pub(super) fn status(now: Timestamp) -> StatusView {
@@ -135,6 +141,7 @@ fn alert_saying(said: &str) -> AlertView {
             last_good_at: None,
             fix: said.clone(),
             runbook: Some(format!("javascript:{said}")),
+            stakes: None,
         },
         open: true,
         covered_by: None,
@@ -154,6 +161,81 @@ fn alert_saying(said: &str) -> AlertView {
     }
 }
 
+fn routine_saying(said: &str) -> RoutineView {
+    let said = said.to_owned();
+    let variant = Variant { value: said.clone(), count: 3, nodes: vec!["a".parse().unwrap()] };
+    RoutineView {
+        name: "nightly".parse().unwrap(),
+        nodes: vec!["a".parse().unwrap()],
+        calendar: None,
+        zone: None,
+        explained: None,
+        next_slots: Vec::new(),
+        rule: Rule::All,
+        start_within_ms: 1,
+        finish_within_ms: 1,
+        rpo_ms: Some(1),
+        last_round: None,
+        differs: Vec::new(),
+        card: Card {
+            protects: vec![said.clone()],
+            owner: Some(said.clone()),
+            contact: Some(said.clone()),
+            escalation: vec![said.clone()],
+            rto: Some(Duration::from_secs(60)),
+            data_class: Some(said.clone()),
+            restore: vec![said.clone()],
+            runbook: Some(format!("javascript:{said}")),
+        },
+        risk: Some(Risk::High),
+        protection: Some(ProtectionView {
+            targets: vec![variant.clone()],
+            drivers: vec![variant.clone()],
+            restore: Some(RestoreView {
+                node: "a".parse().unwrap(),
+                bytes: 1,
+                rate_bytes: 1,
+                duration_ms: 120_000,
+                measured_in: 1,
+            }),
+            oldest_good: Some(("a".parse().unwrap(), now())),
+            never_good: Vec::new(),
+            drift: BTreeMap::from([(said.clone(), vec![variant])]),
+        }),
+    }
+}
+
+fn storage_saying(said: &str) -> StorageView {
+    let sample = SpaceSample { at: now(), free_bytes: 1, total_bytes: 2 };
+    let forecast = Forecast::Filling { days: 3, bytes_a_day: 1000 };
+    StorageView { name: said.to_owned(), space: None, samples: vec![sample; 2], forecast }
+}
+
+#[test]
+fn a_card_says_what_was_promised_and_what_is_not_kept() {
+    let page = card::card(&routine_saying("orders"), now()).into_string();
+    for wanted in ["RTO", "not kept", "about 2m", "risk high", "orders", "data checks read the destination"] {
+        assert!(page.contains(wanted), "{wanted} is missing in\n{page}");
+    }
+    let mut bare = routine_saying("orders");
+    (bare.card, bare.protection) = (Card::default(), Some(ProtectionView::default()));
+    let page = card::card(&bare, now()).into_string();
+    assert!(page.contains("Nobody has written a card yet") && page.contains("unknown until a check"), "{page}");
+    assert!(!page.contains("not kept"), "what is not known is not called broken: {page}");
+}
+
+#[test]
+fn days_until_full_are_a_number_only_where_there_is_one() {
+    let mut storage = storage_saying("nas");
+    assert_eq!(storage::soonest(std::slice::from_ref(&storage)).0, "3 d");
+    storage.forecast = Forecast::Unknown;
+    let (figure, why) = storage::soonest(std::slice::from_ref(&storage));
+    assert!(figure == "–" && why.starts_with("unknown"), "{why}");
+    storage.forecast = Forecast::Steady;
+    assert_eq!(storage::soonest(&[storage]).1, "no destination fills up");
+    assert!(storage::soonest(&[]).1.starts_with("unknown"));
+}
+
 fn everything(said: &str) -> String {
     let failed = detail(said, RunState::Failed);
     let running = detail(said, RunState::Running);
@@ -162,6 +244,9 @@ fn everything(said: &str) -> String {
         queue::work(&running.run, now()).into_string(),
         alert::card(&alert_saying(said), now()).into_string(),
         log::lines(said).into_string(),
+        card::card(&routine_saying(said), now()).into_string(),
+        card::drift(routine_saying(said).protection.as_ref()).into_string(),
+        storage::table(&[storage_saying(said)]).into_string(),
     ];
     html.concat()
 }

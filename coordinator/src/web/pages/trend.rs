@@ -2,12 +2,13 @@
 
 use landfall_proto::control::{Problem, Request};
 use landfall_proto::id::{NodeId, RoutineName};
-use landfall_proto::overview::{DAYS_MAX, TrendDay, TrendsView};
+use landfall_proto::overview::{DAYS_MAX, StorageView, TrendDay, TrendsView};
 use landfall_proto::view::RoutineView;
 use maud::{Markup, html};
 
 use super::ask::told;
 use super::shown::{Glance, Query, Shown};
+use super::storage;
 use crate::web::markup::{Section, bars, bytes, bytes_or_dash, heads, line, span, span_or_dash};
 
 /// Spans that can be chosen, in days.
@@ -20,10 +21,11 @@ pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     let days = query.number("days").unwrap_or(30).clamp(1, DAYS_MAX);
     let routines = told!(site, Request::Routines, Routines)?;
     let trends = told!(site, Request::Trends { routine, node, days }, Trends)?;
+    let storages = storage::all(site).await?;
     Ok(Shown::new("Trends", Section::Trends)
         .fixed(html! { div.head { h1 { "Trends" } } })
         .fixed(choice(query, &routines, days))
-        .live("trends", &body(&trends)))
+        .live("trends", &body(&trends, &storages)))
 }
 
 fn choice(query: &Query, routines: &[RoutineView], days: u32) -> Markup {
@@ -52,7 +54,7 @@ fn choice(query: &Query, routines: &[RoutineView], days: u32) -> Markup {
     }
 }
 
-fn body(trends: &TrendsView) -> Markup {
+fn body(trends: &TrendsView, storages: &[StorageView]) -> Markup {
     html! {
         @if !trends.complete {
             div.banner {
@@ -60,7 +62,7 @@ fn body(trends: &TrendsView) -> Markup {
                 "There is more history than is looked at for one page; the first days are missing. Choose a routine, a node or fewer days."
             }
         }
-        (summary(&trends.days))
+        (summary(&trends.days, storages))
         div.two {
             (chart("Backups a day", "good below, failed above in red, other in grey", bars("Backups a day by result", &counts(&trends.days), &most(&trends.days, |day| u64::from(day.good + day.failed + day.other), |count| format!("{count} runs")))))
             (chart("Duration", "mean of each day's good backups", figure(&trends.days, "Mean duration of each day", |day| day.duration_ms, span)))
@@ -68,6 +70,8 @@ fn body(trends: &TrendsView) -> Markup {
             (chart("Growth of the destination", "what all backups of a day added", grown(&trends.days)))
             (chart("Speed", "bytes backed up for each second of the runs", figure(&trends.days, "Speed of each day", |day| day.rate_bytes, |rate| format!("{}/s", bytes(rate)))))
         }
+        section.card.flush { h2 { "Destinations" } (storage::table(storages)) }
+        div.two { (storage::drawings(storages)) }
         p.sub { "Days are those of " (trends.zone) ". A day without a good backup is a gap, not a zero." }
         details.card.flush { summary.pages { "The same as a table" } (table(&trends.days)) }
     }
@@ -86,14 +90,15 @@ pub(super) fn percent(part: u32, whole: u32) -> String {
     format!("{}.{} %", thousandths / 10, thousandths % 10)
 }
 
-pub(super) fn summary(days: &[TrendDay]) -> Markup {
+pub(super) fn summary(days: &[TrendDay], storages: &[StorageView]) -> Markup {
+    let (soonest, of) = storage::soonest(storages);
     let added: u64 = days.iter().filter_map(|day| day.added_bytes).sum();
     let known = u64::try_from(days.iter().filter(|day| day.added_bytes.is_some()).count()).unwrap_or(0);
     html! {
         div.cards {
             (tile("Success", &success(days).map_or_else(|| "–".to_owned(), |(good, all)| percent(good, all)), &success(days).map_or_else(|| "no backup in these days".to_owned(), |(good, all)| format!("{good} of {all} backups"))))
             (tile("Growth a day", &added.checked_div(known).map_or_else(|| "–".to_owned(), bytes), "mean of the days that had a backup"))
-            (tile("Days until full", "–", "unknown: no destination reports its free space yet"))
+            (tile("Days until full", &soonest, &of))
         }
     }
 }

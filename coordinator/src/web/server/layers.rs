@@ -53,6 +53,7 @@ pub(super) async fn deadline(request: Request, next: Next) -> Response {
             what: "this took too long".to_owned(),
             why: format!("there was no whole request and no answer within {} s", ANSWER_BEGINS_WITHIN.as_secs()),
             fix: "try again; for an act, look first whether it was done".to_owned(),
+            code: None,
         };
         Details::new(StatusCode::REQUEST_TIMEOUT, "too-slow", &problem).into_response()
     })
@@ -68,6 +69,7 @@ pub(super) async fn host(State(front): State<Arc<Front>>, request: Request, next
         why: "the request names a host that is neither this machine itself nor the configured public_url".to_owned(),
         fix: "use http://127.0.0.1 or http://localhost with the port, or set `public_url` in [web] to the name in use"
             .to_owned(),
+        code: None,
     };
     Details::new(StatusCode::MISDIRECTED_REQUEST, "wrong-host", &problem).into_response()
 }

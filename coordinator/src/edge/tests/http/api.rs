@@ -278,6 +278,7 @@ async fn the_document_has_every_address_with_its_problems_and_each_answers() {
         "/runs/{id}/retry",
         "/runs/{id}/log",
         "/snapshots",
+        "/storages",
         "/nodes",
         "/nodes/{id}",
         "/nodes/{id}/retire",

@@ -1,0 +1,217 @@
+//! The room of destinations: who sees it, one sample of it a day in the log, and the alert that one of them fills up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use landfall_proto::alert::{AlertKey, Severity};
+use landfall_proto::fact::agent::PlanAnnouncement;
+use landfall_proto::fact::coordinator::{CoordinatorFact, STORAGES_PER_FACT_MAX, SpaceSampled};
+use landfall_proto::id::{NodeId, RoutineName};
+use landfall_proto::overview::{Forecast, SpaceSample};
+use landfall_proto::report::Space;
+use landfall_proto::time::{Duration, Timestamp, after, between};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::agenda::Matter;
+use super::decide::Look;
+use super::forecast::forecast;
+use super::mesh::Mesh;
+use super::policy::{AlertKind, Policy};
+use super::wish::{Wanted, Wishes, difference, fix_of};
+
+/// Samples of one storage that are kept: eight weeks.
+pub const SAMPLES_MAX: usize = 56;
+
+/// Storages with a history. More are shown as they are, without a forecast.
+pub const STORAGES_MAX: usize = 20_000;
+
+/// Longest name of a storage that gets a history, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// What nobody has seen for so long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(56 * 86_400);
+
+/// How often it is looked whether a day's sample is missing.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long the first beats of a leader are waited for.
+pub(super) const GATHERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Nodes that an alert names.
+const NAMED_MAX: usize = 100;
+
+/// What is known of one storage over days.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpaceHistory {
+    /// Oldest first, one a day at most.
+    pub samples: VecDeque<SpaceSample>,
+}
+
+impl SpaceHistory {
+    /// Over all samples.
+    pub fn forecast(&self) -> Forecast {
+        forecast(&self.samples.iter().copied().collect::<Vec<_>>())
+    }
+}
+
+/// What a destination is called in the whole mesh: its storage's name, or a name that only this node has.
+pub fn storage_name(node: &NodeId, plan: &PlanAnnouncement) -> String {
+    plan.storage.clone().unwrap_or_else(|| format!("{node}/{}", plan.target))
+}
+
+/// What nodes that are heard see of their destinations. Of a storage that several see, the word of the latest counts.
+pub fn seen(mesh: &Mesh, now: Timestamp) -> BTreeMap<String, Space> {
+    let mut latest: BTreeMap<String, (Timestamp, Space)> = BTreeMap::new();
+    for node in mesh.nodes().values().filter(|node| mesh.is_online(&node.id, now)) {
+        let Some(live) = mesh.live(&node.id) else { continue };
+        for state in node.routines.values().filter(|state| state.present) {
+            // A file system that does not tell its size says nothing.
+            let Some(space) = live.vitals.targets.get(&state.plan.target).filter(|space| space.total_bytes > 0) else {
+                continue;
+            };
+            let seen = (live.last_beat_at, *space);
+            let known = latest.entry(storage_name(&node.id, &state.plan)).or_insert(seen);
+            if seen.0 > known.0 {
+                *known = seen;
+            }
+        }
+    }
+    latest.into_iter().map(|(name, (_, space))| (name, space)).collect()
+}
+
+/// Notes the samples of the day that are missing, and raises and resolves the alerts about what fills up.
+pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Look {
+    let seen = seen(mesh, now);
+    let mut facts = missing(mesh, &seen, now);
+    let mut wishes = Wishes::default();
+    for (name, history) in mesh.spaces() {
+        let is_open = mesh.open_alert(&key(name)).is_some();
+        match judge(history.forecast(), policy, is_open) {
+            // What cannot be told stays as it was told.
+            Judgement::Unknown => drop(wishes.unknown.insert(key(name))),
+            Judgement::Well => {}
+            Judgement::Fills { days, bytes_a_day } => wishes.want(filling(mesh, name, history, days, bytes_a_day, now)),
+        }
+    }
+    facts.extend(difference(mesh, policy, now, &Matter::Spaces, wishes));
+    let is_of_interest = !seen.is_empty() || !mesh.spaces().is_empty();
+    Look::decided(facts, is_of_interest.then(|| after(now, LOOK_EVERY)))
+}
+
+/// One sample for each storage that has none of this day.
+fn missing(mesh: &Mesh, seen: &BTreeMap<String, Space>, now: Timestamp) -> Vec<CoordinatorFact> {
+    let last = |name: &str| mesh.spaces().get(name).and_then(|history| history.samples.back());
+    let is_missing = |name: &str| name.len() <= NAME_BYTES_MAX && last(name).is_none_or(|last| day(last.at) < day(now));
+    let due: Vec<(&String, &Space)> = seen.iter().filter(|(name, _)| is_missing(name)).collect();
+    let fact = |chunk: &[(&String, &Space)]| SpaceSampled {
+        epoch: mesh.epoch(),
+        sampled_at: now,
+        storages: chunk.iter().map(|(name, space)| ((*name).clone(), **space)).collect(),
+    };
+    due.chunks(STORAGES_PER_FACT_MAX).map(|chunk| fact(chunk).into()).collect()
+}
+
+/// Days of UTC: every coordinator counts the same ones.
+fn day(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(86_400)
+}
+
+enum Judgement {
+    Unknown,
+    Well,
+    Fills { days: u64, bytes_a_day: u64 },
+}
+
+/// Once told it stays until there is half as much time again: a forecast at its limit does not flutter.
+fn judge(forecast: Forecast, policy: &Policy, is_open: bool) -> Judgement {
+    let within = policy.filling_within.as_ms() / 86_400_000;
+    let limit = if is_open { within.saturating_mul(3) / 2 } else { within };
+    match forecast {
+        Forecast::Unknown => Judgement::Unknown,
+        Forecast::Filling { days, bytes_a_day } if days < limit => Judgement::Fills { days, bytes_a_day },
+        Forecast::Filling { .. } | Forecast::Steady => Judgement::Well,
+    }
+}
+
+fn key(name: &str) -> AlertKey {
+    AlertKey(format!("{}/{name}", AlertKind::Filling.as_str()))
+}
+
+fn filling(mesh: &Mesh, name: &str, history: &SpaceHistory, days: u64, bytes_a_day: u64, now: Timestamp) -> Wanted {
+    let (nodes, routines) = users(mesh, name);
+    let over = match (history.samples.front(), history.samples.back()) {
+        (Some(first), Some(last)) => between(first.at, last.at).as_ms() / 86_400_000,
+        (_, _) => 0,
+    };
+    let megabytes = bytes_a_day / 1_000_000;
+    Wanted {
+        kind: AlertKind::Filling,
+        key: key(name),
+        severity: Severity::Warning,
+        title: format!(
+            "{name} will be full in about {days} days: over the last {over} days it grew by {megabytes} MB a day"
+        ),
+        // Its people are called where the storage is one routine's alone.
+        routine: if routines.len() == 1 { routines.into_iter().next() } else { None },
+        round: None,
+        nodes,
+        reason: None,
+        last_good_at: None,
+        fix: fix_of(AlertKind::Filling).to_owned(),
+        // It comes and goes, so each time is a cause of its own.
+        cause: Uuid::new_v5(&Uuid::nil(), format!("{name}/{now}").as_bytes()),
+    }
+}
+
+/// Who backs up to this storage, and by which routines.
+fn users(mesh: &Mesh, name: &str) -> (Vec<NodeId>, BTreeSet<RoutineName>) {
+    let (mut nodes, mut routines) = (Vec::new(), BTreeSet::new());
+    for node in mesh.nodes().values() {
+        let states = node.routines.values().filter(|state| state.present);
+        let theirs: Vec<RoutineName> = states
+            .filter(|state| storage_name(&node.id, &state.plan) == name)
+            .map(|state| state.plan.routine.clone())
+            .collect();
+        if !theirs.is_empty() && nodes.len() < NAMED_MAX {
+            nodes.push(node.id.clone());
+        }
+        routines.extend(theirs);
+    }
+    (nodes, routines)
+}
+
+impl Mesh {
+    /// The room of storages over days, by name.
+    pub const fn spaces(&self) -> &BTreeMap<String, SpaceHistory> {
+        &self.spaces
+    }
+
+    /// Takes the day's samples. Of one day the first counts.
+    pub(super) fn space_sampled(&mut self, body: &SpaceSampled) {
+        for (name, space) in &body.storages {
+            if !self.spaces.contains_key(name) && self.spaces.len() >= STORAGES_MAX {
+                continue;
+            }
+            let history = self.spaces.entry(name.clone()).or_default();
+            if history.samples.back().is_some_and(|last| day(last.at) >= day(body.sampled_at)) {
+                continue;
+            }
+            let Space { free_bytes, total_bytes } = *space;
+            history.samples.push_back(SpaceSample { at: body.sampled_at, free_bytes, total_bytes });
+            if history.samples.len() > SAMPLES_MAX {
+                history.samples.pop_front();
+            }
+            self.touched.spaces.insert(name.clone());
+        }
+        let is_old = |history: &SpaceHistory| {
+            history.samples.back().is_none_or(|last| after(last.at, FORGOTTEN_AFTER) < body.sampled_at)
+        };
+        let old: Vec<String> =
+            self.spaces.iter().filter(|(_, history)| is_old(history)).map(|(name, _)| name.clone()).collect();
+        for name in old {
+            self.spaces.remove(&name);
+            self.touched.spaces.insert(name);
+        }
+        self.agenda.mark(Matter::Spaces);
+    }
+}
