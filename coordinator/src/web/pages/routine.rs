@@ -10,8 +10,9 @@ use maud::{Markup, html};
 
 use super::ask::told;
 use super::shown::{Glance, Shown};
-use super::{acts, list, round};
+use super::{acting, acts, list, round};
 use crate::edge::clock;
+use crate::web::access::Role;
 use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, tag, time};
 
 const ROUNDS: u32 = 10;
@@ -84,7 +85,7 @@ pub(super) async fn show(glance: Glance<'_>, name: &RoutineName) -> Result<Shown
     Ok(Shown::new(format!("Routine {name}"), Section::Routines)
         .fixed(acts::told(query))
         .live("routine-head", &html! { div.head { h1 { (routine.name) } span.sub { (routine.nodes.len()) " nodes" } } (differs(&routine)) })
-        .fixed(starting(&routine))
+        .fixed(if acting::may(Role::Operator) { starting(&routine) } else { html! {} })
         .live("routine", &html! { div.two { (schedule(&routine, now)) (protection(&routine)) } (nodes(name, &board, now)) })
         .live("rounds", &html! {
             section.card.flush { h2 { "Last rounds" } (list::rounds(&rounds.rows, now))
