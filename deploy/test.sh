@@ -83,13 +83,14 @@ require_packages() {
 require_tools() {
   local paths
   mapfile -t paths < <(deploy/tools.sh nats-server nats-server-new restic restic-old borg shellcheck cargo-nextest cargo-deny \
-    faketime alertmanager python-aiosmtpd schemathesis promtool prometheus)
-  [ "${#paths[@]}" -eq 14 ] || exit 1
+    faketime alertmanager python-aiosmtpd schemathesis promtool prometheus chromium node playwright)
+  [ "${#paths[@]}" -eq 17 ] || exit 1
   export LANDFALL_NATS_SERVER="${paths[0]}" LANDFALL_NATS_SERVER_NEW="${paths[1]}"
   export LANDFALL_RESTIC="${paths[2]}" LANDFALL_RESTIC_OLD="${paths[3]}" LANDFALL_BORG="${paths[4]}"
   export LANDFALL_FAKETIME="${paths[8]}" LANDFALL_ALERTMANAGER="${paths[9]}" LANDFALL_PYTHON_AIOSMTPD="${paths[10]}"
   shellcheck="${paths[5]}" nextest="${paths[6]}" deny="${paths[7]}"
   export LANDFALL_SCHEMATHESIS="${paths[11]}" LANDFALL_PROMTOOL="${paths[12]}" LANDFALL_PROMETHEUS="${paths[13]}"
+  export LANDFALL_CHROMIUM="${paths[14]}" LANDFALL_NODE="${paths[15]}" LANDFALL_PLAYWRIGHT="${paths[16]}"
 }
 
 # -------------------------------------------------------------------------------------------------------------------------- stages
@@ -127,7 +128,7 @@ stage_sim() {
 
 stage_tests() {
   local selection=()
-  if [ "$quick" = yes ]; then selection=(--filterset 'not (package(landfall-chaos) & binary(live))'); fi
+  if [ "$quick" = yes ]; then selection=(--filterset 'not (package(landfall-chaos) & (binary(live) | binary(browser)))'); fi
   # The end-to-end tests start the two binaries, also where only this stage was asked for.
   cargo build --quiet --workspace --bins || return 1
   "$nextest" nextest run --workspace --profile ci "${selection[@]}"

@@ -10,6 +10,9 @@ readonly nats_floor="2.10"
 readonly nextest_version="0.9.143"
 readonly deny_version="0.20.2"
 readonly schemathesis_version="4.32.5"
+readonly node_floor="20"
+readonly playwright_version="1.65.1"
+readonly playwright_sha512="86a3e9cfb6e548c3f1595768784d728814b35ec2a254e77693e9230af994cb00f618f3b60ddf477dc5a7abd34dd061db3590c5819f497c116bf97e7f04ba34ab"
 
 usage() {
   cat <<'HELP'
@@ -31,6 +34,9 @@ Prints the path of each named program, one per line, fetching it first when it i
   cargo-nextest    the test runner: the one on PATH, else built by cargo
   cargo-deny       the licence and source check: the one on PATH, else built by cargo
   schemathesis     draws requests from the API's own document, from PyPI into a folder of its own
+  chromium         the browser that looks at the pages: the one on PATH, else Debian's without a window
+  node             runs what the browser is to do: 20 or newer on PATH, else Debian 13's, with its npm
+  playwright       the folder of playwright-core, which leads the browser; by npm, from where this machine's npm fetches
 
 Programs are kept in $LANDFALL_TOOLS (default: ~/.cache/landfall/tools); remove a program's folder there to fetch it again.
 A variable LANDFALL_<NAME>, such as LANDFALL_RESTIC_OLD=/opt/restic, names a program of your own instead; NATS_SERVER does so for
@@ -54,6 +60,7 @@ nats_version() { "$1" --version 2>/dev/null | sed -n 's/^nats-server: v\{0,1\}//
 remedy() {
   case "$1" in
   faketime) echo "install libfaketime by hand and set LANDFALL_FAKETIME to its library" ;;
+  playwright) echo "unpack playwright-core by hand and set LANDFALL_PLAYWRIGHT to its folder" ;;
   nats-server*) echo "install nats-server $nats_floor or newer by hand and set NATS_SERVER to its path" ;;
   *) echo "install ${1%-old} by hand and set $(variable "$1") to its path" ;;
   esac
@@ -151,18 +158,19 @@ open_suite() {
     "check the network and this machine's apt sources, or: $(remedy "$name")"
 }
 
-# download NAME SUITE PACKAGE WITH_DEPENDENCIES: leaves .deb files in $scratch/debs.
+# download NAME SUITE PACKAGES WITH_DEPENDENCIES: leaves .deb files in $scratch/debs.
 download() {
-  local name="$1" suite="$2" package="$3" whole="$4" log
+  local name="$1" suite="$2" package="$3" whole="$4" log packages
+  read -ra packages <<<"$package"
   open_suite "$name" "$suite"
   log="$scratch/download.log"
   rm -rf "$scratch/debs"
   mkdir -p "$scratch/debs/partial"
   say "fetching $package from Debian $suite"
   if [ "$whole" = yes ]; then
-    APT_CONFIG="$scratch/$suite/apt.conf" apt-get install -qq -y --download-only -o "Dir::Cache::archives=$scratch/debs" "$package" >"$log" 2>&1
+    APT_CONFIG="$scratch/$suite/apt.conf" apt-get install -qq -y --download-only -o "Dir::Cache::archives=$scratch/debs" "${packages[@]}" >"$log" 2>&1
   else
-    (cd "$scratch/debs" && APT_CONFIG="$scratch/$suite/apt.conf" apt-get download -qq "$package") >"$log" 2>&1
+    (cd "$scratch/debs" && APT_CONFIG="$scratch/$suite/apt.conf" apt-get download -qq "${packages[@]}") >"$log" 2>&1
   fi || fail "$package of Debian $suite cannot be fetched" "$(complaint "$log")" "check the network, or: $(remedy "$name")"
 }
 
@@ -258,6 +266,98 @@ SH
     -s "$new/root" -p / "$new/root/usr/lib/${python##*/}" "$new/$modules" >&2 || true
 }
 
+# A browser starts itself again for each of its parts, which a foreign loader would not survive: it runs with this machine's own C
+# library, so it is of this machine's suite, or of Debian 12, which asks for the oldest. It brings its other libraries and a font.
+fetch_chromium() {
+  local new deb suite
+  suite="$(chromium_suite)"
+  download chromium "$suite" "chromium-headless-shell fonts-dejavu-core" yes
+  new="$(mktemp -d "$tools/.new-chromium.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do
+    case "${deb##*/}" in libc6_* | libc-bin_*) ;; *) dpkg -x "$deb" "$new/root" ;; esac
+  done
+  mkdir "$new/bin"
+  cat >"$new/bin/chromium" <<SH
+#!/bin/sh
+here="\$(dirname "\$(dirname "\$(readlink -f "\$0")")")"
+export LD_LIBRARY_PATH="\$here/$(libraries_of "$new" libnss3.so)" FONTCONFIG_FILE="\$here/fonts.conf"
+exec "\$here/$(cd "$new" && find root/usr/lib/chromium* -type f -perm -u+x -name '*headless*shell' | head -n 1)" "\$@"
+SH
+  cat >"$new/fonts.conf" <<'XML'
+<?xml version="1.0"?>
+<fontconfig><dir prefix="relative">root/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+XML
+  chmod 755 "$new/bin/chromium"
+  settle chromium "$new"
+}
+
+chromium_suite() {
+  # shellcheck disable=SC1091
+  case "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" in
+  trixie) echo trixie ;;
+  *) echo bookworm ;;
+  esac
+}
+
+# libraries_of FOLDER FILE: where a library lies, from the folder on.
+libraries_of() { (cd "$1" && dirname "$(find root/usr/lib -name "$2" | head -n 1)"); }
+
+# ------------------------------------------------------------------------------------------------------------------- npm's tools
+
+# Debian's npm is several hundred small packages of modules, some of which node itself reads from a fixed place below /usr: see
+# fetch_alertmanager.
+fetch_node() {
+  local new deb
+  local -r built_in=/usr/share/nodejs held=/proc/self/fd/9/.
+  download node trixie npm yes
+  new="$(mktemp -d "$tools/.new-node.XXXXXX")"
+  for deb in "$scratch"/debs/*.deb; do dpkg -x "$deb" "$new/root"; done
+  find "$new/root/usr/lib" -type f -name 'libnode.so.*' -exec env LC_ALL=C sed -i "s#$built_in#$held#g" {} +
+  mkdir "$new/bin"
+  cat >"$new/bin/node" <<SH
+#!/bin/sh
+here="\$(dirname "\$(dirname "\$(readlink -f "\$0")")")"
+exec 9<"\$here/root$built_in"
+export NODE_PATH="\$here/root$built_in:\$here/root/usr/lib/nodejs"
+exec "\$here/$(cd "$new" && find root -name 'ld-linux*.so.*' | sort | head -n 1)" --library-path "\$here/$(libraries_of "$new" libc.so.6)" \\
+  "\$here/root/usr/bin/node" "\$@"
+SH
+  cat >"$new/bin/npm" <<'SH'
+#!/bin/sh
+here="$(dirname "$(dirname "$(readlink -f "$0")")")"
+exec "$here/bin/node" "$here/root/usr/share/nodejs/npm/bin/npm-cli.js" "$@"
+SH
+  chmod 755 "$new/bin/node" "$new/bin/npm"
+  settle node "$new"
+}
+
+fetch_playwright() {
+  local new node npm archive log
+  # In a shell of its own, with its own lock and its own scratch folder.
+  node="$(
+    scratch=""
+    trap cleanup EXIT
+    provide node
+  )"
+  npm="$(dirname "$node")/npm"
+  [ -x "$npm" ] || npm="$(command -v npm)" ||
+    fail "playwright cannot be fetched" "there is a node on PATH, and no npm" "install npm, or: $(remedy playwright)"
+  say "fetching playwright-core $playwright_version with npm"
+  new="$(mktemp -d "$tools/.new-playwright.XXXXXX")"
+  log="$new/npm.log"
+  "$npm" pack --silent --pack-destination "$new" "playwright-core@$playwright_version" >"$log" 2>&1 ||
+    fail "playwright-core $playwright_version cannot be fetched" "$(tail -n 2 "$log" | tr '\n' ' ')" "check the network and npm's configuration, or: $(remedy playwright)"
+  archive="$(find "$new" -name '*.tgz')"
+  echo "$playwright_sha512  $archive" | sha512sum --check --status ||
+    fail "playwright-core $playwright_version is not what it should be" "what npm fetched has another checksum" "see where npm fetches from, or: $(remedy playwright)"
+  tar -xzf "$archive" -C "$new"
+  "$node" -e 'require(process.argv[1]).chromium.name()' "$new/package" >"$log" 2>&1 ||
+    fail "the playwright-core that was fetched does not run here" "$(tail -n 2 "$log" | tr '\n' ' ')" "$(remedy playwright)"
+  rm -f "$archive" "$log"
+  chmod 755 "$new"
+  mv -T "$new" "$tools/playwright"
+}
+
 # ------------------------------------------------------------------------------------------------------------------- cargo's tools
 
 fetch_crate() {
@@ -302,8 +402,8 @@ own() {
   wanted="${!wanted:-}"
   if [ "$name" = nats-server ] && [ -z "$wanted" ]; then wanted="${NATS_SERVER:-}"; fi
   if [ -n "$wanted" ]; then
-    if [ "$name" = faketime ]; then
-      [ -r "$wanted" ] || fail "$wanted cannot be read" "an environment variable names it as libfaketime" "correct or unset the variable"
+    if [ "$name" = faketime ] || [ "$name" = playwright ]; then
+      [ -r "$wanted" ] || fail "$wanted cannot be read" "an environment variable names it as $name" "correct or unset the variable"
       echo "$wanted"
       return
     fi
@@ -328,6 +428,15 @@ own() {
     fi
     ;;
   cargo-nextest | cargo-deny) command -v "$name" || true ;;
+  chromium)
+    found="$(command -v chromium || command -v chromium-headless-shell)" || return 0
+    if "$found" --version >/dev/null 2>&1; then echo "$found"; fi
+    ;;
+  node)
+    found="$(command -v node)" || return 0
+    version="$("$found" --version 2>/dev/null)"
+    if at_least "${version#v}" "$node_floor" && command -v npm >/dev/null; then echo "$found"; fi
+    ;;
   *) ;;
   esac
 }
@@ -348,6 +457,9 @@ fetch() {
   cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
   cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
   schemathesis) fetch_python schemathesis "$schemathesis_version" ;;
+  chromium) fetch_chromium ;;
+  node) fetch_node ;;
+  playwright) fetch_playwright ;;
   esac
 }
 
@@ -355,6 +467,7 @@ fetch() {
 kept_at() {
   case "$1" in
   faketime) echo "$tools/$1/lib/libfaketime.so.1" ;;
+  playwright) echo "$tools/$1/package" ;;
   *) echo "$tools/$1/bin/$1" ;;
   esac
 }
@@ -392,7 +505,7 @@ main() {
       exit 0
       ;;
     nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | shellcheck | faketime | \
-      cargo-nextest | cargo-deny) ;;
+      cargo-nextest | cargo-deny | chromium | node | playwright) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

@@ -1,13 +1,28 @@
-//! The whole life of a round as a person sees it in a browser: a real mesh, a real Chromium, and a script that looks.
+//! The whole life of rounds as a person sees them in a browser: a real mesh, a real Chromium, and a script that looks and clicks.
+//!
+//! `LANDFALL_SCREENSHOTS=FOLDER` keeps the pictures, among them those of the README; the mesh then has more to do, so that bars are seen.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has done its work")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration as Time;
 
-use landfall_chaos::live::process::outside;
+use jiff::tz::TimeZone;
+use landfall_chaos::live::gate::Gate;
+use landfall_chaos::live::process::{binary, find_fetched, outside};
 use landfall_chaos::live::wait::{seconds, until};
-use landfall_chaos::live::{Node, Place, Setup, plans, source, tool};
+use landfall_chaos::live::{Node, Place, Setup, now, plans, source};
+use landfall_proto::plan::{Plan, Schedule};
+use landfall_proto::time::Duration;
+use serde_json::json;
 use tokio::process::Command;
+
+/// The script looks at some thirty pages on a machine that may have other work.
+const WITHIN: Time = Time::from_secs(330);
+
+/// What must never become a part of a page: as a folder, so that it is among the options and the progress, and in a tool's words.
+const HOSTILE: &str = "<img src=x onerror=pwned=1>";
 
 /// The link by which the coordinator lets the first person in.
 async fn first_link(log: PathBuf) -> String {
@@ -20,26 +35,65 @@ async fn first_link(log: PathBuf) -> String {
     .await
 }
 
+/// Every day, and half a day away: it is shown, and does not come while the story lasts.
+fn daily() -> Schedule {
+    let hour = (now().to_zoned(TimeZone::UTC).hour() + 12) % 24;
+    let (calendar, zone) = (format!("*-*-* {hour:02}:00").parse().unwrap(), "UTC".to_owned());
+    Schedule { calendar, zone, catch_up: false }
+}
+
+fn nightly(folder: &Path) -> Plan {
+    let mut plan = plans::rustic("nightly", folder);
+    plan.schedule = Some(daily());
+    plan.rpo = Some(Duration::from_secs(26 * 3600));
+    plan.deadlines.finish_within = Duration::from_secs(300);
+    plan
+}
+
+/// A routine that fails with words of its own until a file is there.
+fn failing(place: &Place, mended: &Path) -> Node {
+    let out = place.folder("mail");
+    let (mended, at) = (mended.display(), out.display());
+    let body = format!(
+        "echo 'reading the spool'\necho 'WARN: two messages are locked'\n\
+         [ -e '{mended}' ] || {{ echo 'error: spool is not mounted {HOSTILE}' >&2; exit 9; }}\necho saved > '{at}/artifact'"
+    );
+    let plan = plans::command("mail", &place.script("mail-task", &body), &out.join("artifact"));
+    Node::new("web-2").plan(plan).target(plans::folder(&out))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Chromium (LANDFALL_CHROMIUM), node and the folder of playwright-core (LANDFALL_PLAYWRIGHT)"]
-async fn a_person_starts_a_round_watches_it_converge_and_reads_its_log() {
+async fn a_person_watches_rounds_converge_cancels_retries_and_is_never_misled() {
+    let pictures = std::env::var_os("LANDFALL_SCREENSHOTS").map(PathBuf::from);
     let place = Place::new("browser");
-    let folder = place.folder("data");
-    source::tree(&folder, 20, 2_000);
-    let log = place.log_of("coordinator");
-    let shots = place.folder("shots");
-    let nodes = ["node-1", "node-2"].map(|name| {
-        Node::new(name)
-            .plan(plans::rustic("nightly", &folder))
-            .target(plans::repository(&place.path("repository"), &place.path("secrets/password")))
-    });
+    let folder = place.folder(&format!("srv/{HOSTILE}"));
+    source::tree(&folder, 20, if pictures.is_some() { 12_000_000 } else { 20_000 });
+    let (log, mended) = (place.log_of("coordinator"), place.path("mended"));
+    let gate = Gate::new(&place, "dump");
+    let nodes =
+        [Node::new("db-1").plan(gate.plan("dump")).target(gate.target()), Node::new("web-1"), failing(&place, &mended)];
+    let repository = plans::repository(&place.path("repository"), &place.path("secrets/password"));
+    let nodes = nodes.map(|node| node.plan(nightly(&folder)).target(repository.clone()));
+    let config = place.path("coordinator/coordinator.toml");
     let cluster = nodes.into_iter().fold(Setup::new(place).pages(), Setup::node).start().await;
     cluster.ready().await;
-    let link = first_link(log).await;
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser/round.js");
-    let mut command = Command::new("node");
-    command.arg(script).arg(link).arg(outside("LANDFALL_CHROMIUM", "chromium"));
-    command.arg(std::env::var_os("LANDFALL_PLAYWRIGHT").unwrap_or_default()).arg(shots);
-    let seen = tool::run(command).await;
-    assert_eq!(seen.code, 0, "expected that the browser has nothing to complain of: {seen:#?}");
+    let node = outside("LANDFALL_NODE", "node");
+    let core = find_fetched("LANDFALL_PLAYWRIGHT", "playwright/package/package.json");
+    let core = core.or_else(|| Some(PathBuf::from(std::env::var_os("LANDFALL_PLAYWRIGHT")?).join("package.json")));
+    let told = json!({
+        "link": first_link(log).await,
+        "chromium": outside("LANDFALL_CHROMIUM", "chromium"),
+        "playwright": core.expect("playwright-core; do: export LANDFALL_PLAYWRIGHT=\"$(deploy/tools.sh playwright)\"").parent(),
+        "user": [binary("landfall").display().to_string(), "user".to_owned(), "--config".to_owned(), config.display().to_string()],
+        "mended": mended,
+        "hostile": HOSTILE,
+        "pictures": pictures,
+    });
+    let mut command = Command::new(node);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/browser/story.js")).arg(told.to_string());
+    let words = std::fs::File::create(cluster.place.log_of("browser")).unwrap();
+    command.stdin(Stdio::null()).stdout(words.try_clone().unwrap()).stderr(words).kill_on_drop(true);
+    let ended = tokio::time::timeout(WITHIN, command.status()).await.expect("expected that the script ends in time");
+    let said = std::fs::read_to_string(cluster.place.log_of("browser")).unwrap_or_default();
+    assert!(ended.unwrap().success(), "expected that the browser has nothing to complain of:\n{said}");
 }

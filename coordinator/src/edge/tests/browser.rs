@@ -1,5 +1,6 @@
 //! Stories of a browser before a real coordinator: pages without a script, forms, and the stream behind a page.
 
+use landfall_proto::limit::LimitName;
 use reqwest::header::{COOKIE, HeaderMap};
 use reqwest::{Response, StatusCode, redirect};
 
@@ -159,6 +160,120 @@ async fn a_form_does_no_more_than_its_persons_role_allows() {
     let vera = Browser::of("vera", story.serve("one", &plain()).await).await;
     assert_eq!(vera.post("/routines/nightly/start", &start).await.0, StatusCode::FORBIDDEN);
     assert!(vera.text("/queue").await.contains("of 4 taken"), "the limit is what it was");
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_shown_a_button_that_his_role_would_refuse() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let agent = Agent::start(&story.hub, "a", Script::Hangs).await;
+    let _b = Agent::start(&story.hub, "b", Script::Fails).await;
+    story.nodes_online(2).await;
+    let round = story.start().await;
+    let running = story.run_in(round, RunState::Running).await;
+    let failed = story.run_in(round, RunState::Failed).await;
+    agent.started().await.unwrap();
+    let served = |name: &'static str| async { Browser::of(name, story.serve("one", &plain()).await).await };
+    let (ann, oscar, vera) = (served("ann").await, served("oscar").await, served("vera").await);
+    let (of_round, of_running, of_failed) =
+        (format!("/rounds/{round}"), format!("/runs/{running}"), format!("/runs/{failed}"));
+    for (path, act, is_for_operators) in [
+        (of_round.as_str(), format!("/rounds/{round}/cancel"), true),
+        (of_running.as_str(), format!("/runs/{running}/cancel"), true),
+        (of_failed.as_str(), format!("/runs/{failed}/retry"), true),
+        ("/queue", format!("/runs/{running}/cancel"), true),
+        ("/queue", "/limits".to_owned(), false),
+        ("/routines/nightly", "/routines/nightly/start".to_owned(), true),
+        ("/nodes/a", "/nodes/a/retire".to_owned(), false),
+    ] {
+        let form = format!("action=\"{act}\"");
+        assert!(ann.text(path).await.contains(&form), "{path} lacks {form} for an admin");
+        assert_eq!(oscar.text(path).await.contains(&form), is_for_operators, "{path} {form} for an operator");
+        assert!(!vera.text(path).await.contains("method=\"post\""), "{path} has a form for a viewer");
+        assert_eq!(vera.post(&act, "").await.0, StatusCode::FORBIDDEN, "{act}");
+        let stream = format!("/events?page={path}");
+        let first = Browser::heard(&mut vera.get(&stream).await, "\n\n").await;
+        assert!(!first.contains("method=\"post\""), "{stream} has a form for a viewer");
+    }
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_page_is_told_when_its_person_may_no_longer_look() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    story.status().await;
+    let vera = Browser::of("vera", story.serve("one", &plain()).await).await;
+    let oscar = vera.served.log_in("oscar").await;
+    let mut open = vera.get("/events?page=/").await;
+    let mut others = vera.client.get(vera.url("/events?page=/")).header(COOKIE, &oscar).send().await.unwrap();
+    Browser::heard(&mut open, "event: parts").await;
+    Browser::heard(&mut others, "event: parts").await;
+    assert_eq!(vera.post("/logout", "").await.0, StatusCode::SEE_OTHER);
+    Browser::heard(&mut open, "event: over").await;
+    assert_eq!(timeout(WITHIN, open.chunk()).await.unwrap().unwrap(), None, "the stream ends with these words");
+    assert_eq!(vera.get("/events?page=/").await.status(), StatusCode::UNAUTHORIZED);
+    vera.served.remove("oscar");
+    Browser::heard(&mut others, "event: over").await;
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_and_programs_share_their_places_and_the_mesh_goes_on_beside_them() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    let _a = Agent::start(&story.hub, "a", Script::Lands).await;
+    story.nodes_online(1).await;
+    let browser = Browser::open(&story, "one").await;
+    let mut pages = Vec::new();
+    let full = loop {
+        // Each request counts against the visit's rate.
+        sleep(Duration::from_millis(20)).await;
+        let path = if pages.len() % 2 == 0 { "/events?page=/queue" } else { "/api/v1/events" };
+        let told = browser.get(path).await;
+        if told.status() != StatusCode::OK {
+            break told;
+        }
+        pages.push(told);
+    };
+    assert_eq!((pages.len(), full.status()), (512, StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(full.headers()["retry-after"], "5");
+    let round = story.start().await;
+    assert_eq!(story.verdict(round).await, VerdictKind::Converged);
+    for page in pages.iter_mut().step_by(2) {
+        Browser::heard(page, "✓ </span>ok").await;
+    }
+    drop(pages);
+    let again = async {
+        while browser.get("/events?page=/queue").await.status() != StatusCode::OK {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(WITHIN, again).await.expect("a place becomes free");
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_nothing_holds_up_nobody() {
+    let story = Story::new().await;
+    let life = story.live("one", &Arc::default());
+    story.status().await;
+    let browser = Browser::open(&story, "one").await;
+    let mut deaf = Vec::new();
+    for path in ["/events?page=/queue", "/events?page=/", "/api/v1/events", "/api/v1/events?node=a"] {
+        deaf.push(browser.get(path).await);
+    }
+    let mut quick = browser.get("/events?page=/queue").await;
+    let limit = |value| Request::SetLimit { name: LimitName::Cluster, value, by: "ann".to_owned() };
+    for value in (0..300).map(|turn| 5 + turn % 2).chain([77]) {
+        let told = story.page("one", limit(value)).await;
+        assert!(matches!(told, Reply::Done { .. }), "{told:?}");
+    }
+    Browser::heard(&mut quick, "of 77 taken").await;
+    // What waited for its reader is the latest, and little.
+    let late = Browser::heard(&mut deaf[0], "of 77 taken").await;
+    assert!(late.matches("event: parts").count() < 60, "a page is rendered twice a second at most: {late}");
     life.end().await;
 }
 

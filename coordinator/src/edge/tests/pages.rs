@@ -8,7 +8,7 @@ use crate::edge::feed::News;
 
 impl Story {
     /// What a page of the coordinator `name` is told.
-    async fn page(&self, name: &str, request: Request) -> Reply {
+    pub(super) async fn page(&self, name: &str, request: Request) -> Reply {
         let asking = self.asking.lock().unwrap()[name].clone();
         let (answer, told) = oneshot::channel();
         asking.send(Ask { request, answer }).await.unwrap();

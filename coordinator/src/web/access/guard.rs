@@ -16,6 +16,7 @@ use landfall_proto::control::Problem;
 use super::error::AccessError;
 use super::role::Role;
 use super::secret::{Secret, form_token, is_form_token};
+use super::store::{Roll, Token};
 use super::visit::VisitId;
 use super::{Access, COOKIE, TOKEN_MARK};
 use crate::edge::clock;
@@ -152,16 +153,44 @@ fn by_token(access: &Access, text: &str) -> Result<Option<Caller>, AccessError> 
     let Some((id, secret)) = text.strip_prefix(TOKEN_MARK).and_then(|rest| rest.split_once('_')) else {
         return Ok(None);
     };
-    let (roll, now, secret) = (access.store.roll()?, clock::now(), Secret::given(secret));
-    let found = roll.users.iter().find_map(|(name, user)| {
+    let (roll, secret) = (access.store.roll()?, Secret::given(secret));
+    let found = holder(&roll, id, |token| secret.is_of(&token.hash));
+    Ok(found.map(|actor| Caller { actor, way: Way::Token(id.to_owned()) }))
+}
+
+/// Whose token this is, while it is good.
+fn holder(roll: &Roll, id: &str, is_right: impl Fn(&Token) -> bool) -> Option<Actor> {
+    let now = clock::now();
+    roll.users.iter().find_map(|(name, user)| {
         let token = user.tokens.iter().find(|token| token.id == id)?;
-        let is_good = secret.is_of(&token.hash) && token.expires_at.is_none_or(|end| end > now);
-        is_good.then(|| Caller {
-            actor: Actor { name: name.to_string(), role: token.role.map_or(user.role, |role| role.min(user.role)) },
-            way: Way::Token(token.id.clone()),
-        })
-    });
-    Ok(found)
+        let is_good = is_right(token) && token.expires_at.is_none_or(|end| end > now);
+        let role = token.role.map_or(user.role, |role| role.min(user.role));
+        is_good.then(|| Actor { name: name.to_string(), role })
+    })
+}
+
+/// Who was let in to a stream, which outlives the request that began it.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Presence(Caller);
+
+impl Presence {
+    /// Who it is at this moment, in the role that he has. `None` once he has logged out, was removed, or his visit or token is over;
+    /// also while nobody can say.
+    pub(in crate::web) fn actor(&self, access: &Access) -> Option<Actor> {
+        let roll = access.store.roll().ok()?;
+        match &self.0.way {
+            Way::Visit(id) => access.visits.still(id, &roll).map(|(name, role)| Actor { name: name.to_string(), role }),
+            Way::Token(id) => holder(&roll, id, |_| true),
+        }
+    }
+}
+
+impl FromRequestParts<Site> for Presence {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Response> {
+        Caller::from_request_parts(parts, site).await.map(Self)
+    }
 }
 
 impl Caller {

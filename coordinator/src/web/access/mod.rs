@@ -23,7 +23,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 
 pub(in crate::web) use act::perform;
 pub use error::AccessError;
-pub(in crate::web) use guard::{Actor, FormToken, guard, too_large};
+pub(in crate::web) use guard::{Actor, FormToken, Presence, guard, too_large};
 pub(crate) use role::Role;
 pub use role::UserName;
 

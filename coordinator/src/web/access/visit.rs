@@ -70,16 +70,23 @@ impl Visits {
 
     /// Who visits with this secret, as the roll has him at this moment.
     pub(crate) fn who(&self, secret: &Secret, roll: &Roll) -> Option<(UserName, Role, VisitId)> {
-        let (id, now) = (secret.hash(), Instant::now());
+        let id = secret.hash();
+        let (name, role) = self.still(&id, roll)?;
+        Some((name, role, id))
+    }
+
+    /// Who visits, if he still does. Being asked about counts as being seen: a page is asked for, or one is open before somebody's eyes.
+    pub(crate) fn still(&self, id: &VisitId, roll: &Roll) -> Option<(UserName, Role)> {
+        let now = Instant::now();
         let mut table = self.table();
-        let visit = table.get_mut(&id)?;
+        let visit = table.get_mut(id)?;
         let user = roll.users.get(&visit.user).filter(|user| print(user) == visit.password);
         let Some(user) = user.filter(|_| !visit.is_over(now)) else {
-            table.remove(&id);
+            table.remove(id);
             return None;
         };
         visit.seen = now;
-        Some((visit.user.clone(), user.role, id))
+        Some((visit.user.clone(), user.role))
     }
 
     pub(crate) fn end(&self, id: &VisitId) {

@@ -59,7 +59,7 @@ async fn piece(door: &Door, run: RunId, offset: u64) -> Result<LogView, Reply> {
 }
 
 /// This piece and all that follow. A log that cannot be read on breaks the download off, so that it does not look whole.
-fn rest(door: Door, first: LogView) -> impl stream::Stream<Item = Result<String, std::io::Error>> {
+pub(in crate::web) fn rest(door: Door, first: LogView) -> impl stream::Stream<Item = Result<String, std::io::Error>> {
     stream::unfold((door, Some(first), 0), |(door, at, pieces)| async move {
         let log = at.filter(|log| !log.text.is_empty() && pieces < PIECES_MAX)?;
         let next = if log.ended { None } else { Some(piece(&door, log.run, log.next_offset).await) };

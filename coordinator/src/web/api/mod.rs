@@ -21,6 +21,8 @@ use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use log::rest as rest_of_log;
+
 use super::server::Site;
 
 /// Where this version of the API is.

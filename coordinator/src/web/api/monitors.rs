@@ -64,11 +64,7 @@ pub(super) async fn monitor(
     headers: HeaderMap,
 ) -> Result<Response, Details> {
     let reply = site.door.ask(Request::Monitor { name: name::<RoutineName>(&text)? }).await;
-    if let Reply::Monitor(monitor) = reply {
-        Ok(json(&headers, &monitor))
-    } else {
-        Err(refused(reply))
-    }
+    if let Reply::Monitor(monitor) = reply { Ok(json(&headers, &monitor)) } else { Err(refused(reply)) }
 }
 
 /// Removes a monitor; pings to it are refused from then on.

@@ -11,15 +11,17 @@ use std::time::Duration;
 use landfall_proto::control::{Paging, Reply, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::access::{Access, Actor, Presence};
 use super::door::Door;
+use super::server::Site;
 use crate::edge::{Changed, News, clock};
 use ring::Ring;
 pub(in crate::web) use ring::{Event, EventId, What};
-pub(in crate::web) use stream::{__path_stream, stream};
+pub(in crate::web) use stream::{__path_stream, full, stream};
 use throttle::Throttle;
 
 /// Streams at once, of programs and pages together.
@@ -30,6 +32,9 @@ const BEHIND_MAX: usize = 1024;
 
 /// Runs and rounds whose names are remembered, so that streams of one routine or node can be told apart.
 const NAMES_MAX: usize = 20_000;
+
+/// How often it is asked whether the one who reads a stream may still do so.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 
 /// How often progress that was held back is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -67,10 +72,38 @@ pub(in crate::web) struct Stream {
     pub(in crate::web) at: EventId,
     /// Whether nothing is missing since the event it named.
     pub(in crate::web) is_resumed: bool,
+    tail: Tail,
+    reader: Reader,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a stream has not told yet.
+#[derive(Debug)]
+struct Tail {
     missed: std::vec::IntoIter<Arc<Event>>,
     receiver: broadcast::Receiver<Arc<Event>>,
-    hub: Hub,
-    _place: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+}
+
+/// For whom a stream is, and what ends it.
+#[derive(Debug)]
+struct Reader {
+    presence: Presence,
+    access: Arc<Access>,
+    actor: Actor,
+    asked: Interval,
+    ending: watch::Receiver<bool>,
+}
+
+/// What a stream says next.
+#[derive(Debug)]
+pub(in crate::web) enum Heard {
+    /// A [`What::Reset`] where this stream was too slow.
+    Event(Arc<Event>),
+    /// Whoever reads it has logged out, was removed, or his visit or token is over.
+    Over,
+    /// The pages end.
+    Ended,
 }
 
 impl Hub {
@@ -78,17 +111,16 @@ impl Hub {
         let incarnation = clock::incarnation().0.as_u128();
         let process = u32::try_from(incarnation & u128::from(u32::MAX)).unwrap_or(0);
         let floor = EventId { era: 0, seq: 0, number: 0, process };
-        let shared = Shared { ring: Mutex::new(Ring::new(floor)), sender: broadcast::channel(BEHIND_MAX).0 };
-        let hub = Self { shared: Arc::new(shared), places: Arc::new(Semaphore::new(STREAMS_MAX)) };
-        let ear =
-            Ear { hub: hub.clone(), throttle: Throttle::default(), names: BTreeMap::new(), rounds: BTreeMap::new() };
+        let shared = Arc::new(Shared::new(floor));
+        let hub = Self { shared: Arc::clone(&shared), places: Arc::new(Semaphore::new(STREAMS_MAX)) };
+        let ear = Ear::new(shared);
         // Heard from this moment on, also what happens before the task runs.
         let news = door.onlooker();
         (hub, Listening(tokio::spawn(ear.listen(door, news))))
     }
 
     /// A stream that begins after the event `last`, or now. `None` where every place is taken.
-    pub(in crate::web) fn listen(&self, last: Option<EventId>) -> Option<Stream> {
+    pub(in crate::web) fn listen(&self, site: &Site, who: (Presence, Actor), last: Option<EventId>) -> Option<Stream> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         // Nothing is sent while the ring is held, so that the stream goes on exactly where the missed ones end.
         let ring = self.shared.ring();
@@ -100,17 +132,31 @@ impl Hub {
         Some(Stream {
             at,
             is_resumed,
-            missed: missed.unwrap_or_default().into_iter(),
-            receiver,
-            hub: self.clone(),
+            tail: Tail { missed: missed.unwrap_or_default().into_iter(), receiver, shared: Arc::clone(&self.shared) },
+            reader: Reader::new(site, who),
             _place: place,
         })
     }
 }
 
 impl Stream {
+    /// Waits for what it says next; to stop waiting loses nothing.
+    pub(in crate::web) async fn next(&mut self) -> Heard {
+        tokio::select! {
+            ended = self.reader.out() => ended,
+            event = self.tail.next() => event.map_or(Heard::Ended, Heard::Event),
+        }
+    }
+
+    /// Who reads it, in the role that he had when he was last asked for.
+    pub(in crate::web) const fn actor(&self) -> &Actor {
+        &self.reader.actor
+    }
+}
+
+impl Tail {
     /// The next event; a [`What::Reset`] where this stream was too slow. `None` once there will be none.
-    pub(in crate::web) async fn next(&mut self) -> Option<Arc<Event>> {
+    async fn next(&mut self) -> Option<Arc<Event>> {
         if let Some(event) = self.missed.next() {
             return Some(event);
         }
@@ -123,15 +169,40 @@ impl Stream {
 
     /// Leaves out everything up to this moment, and says so.
     fn caught_up(&mut self) -> Event {
-        let ring = self.hub.shared.ring();
+        let ring = self.shared.ring();
         let id = ring.head();
-        self.receiver = self.hub.shared.sender.subscribe();
+        self.receiver = self.shared.sender.subscribe();
         drop(ring);
         Event { id, what: What::Reset, routine: None, node: None }
     }
 }
 
+impl Reader {
+    fn new(site: &Site, (presence, actor): (Presence, Actor)) -> Self {
+        let mut asked = interval(ASKED_EVERY);
+        asked.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { presence, access: Arc::clone(&site.access), actor, asked, ending: site.ending.clone() }
+    }
+
+    /// Waits until this reader's stream has to end.
+    async fn out(&mut self) -> Heard {
+        loop {
+            tokio::select! {
+                _ = self.ending.wait_for(|is_ending| *is_ending) => return Heard::Ended,
+                _ = self.asked.tick() => match self.presence.actor(&self.access) {
+                    Some(actor) => self.actor = actor,
+                    None => return Heard::Over,
+                },
+            }
+        }
+    }
+}
+
 impl Shared {
+    fn new(floor: EventId) -> Self {
+        Self { ring: Mutex::new(Ring::new(floor)), sender: broadcast::channel(BEHIND_MAX).0 }
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,7 +210,7 @@ impl Shared {
 
 /// The one who listens.
 struct Ear {
-    hub: Hub,
+    shared: Arc<Shared>,
     throttle: Throttle,
     /// Where runs run, and what they belong to.
     names: BTreeMap<RunId, (RoutineName, NodeId)>,
@@ -147,6 +218,10 @@ struct Ear {
 }
 
 impl Ear {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, throttle: Throttle::default(), names: BTreeMap::new(), rounds: BTreeMap::new() }
+    }
+
     async fn listen(mut self, door: Door, mut news: broadcast::Receiver<Arc<News>>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -171,7 +246,7 @@ impl Ear {
     /// Where the log stands, so that the first streams know where they begin.
     async fn read_place(&self, door: &Door) {
         let Reply::Status(status) = door.ask(Request::Status).await else { return };
-        let mut ring = self.hub.shared.ring();
+        let mut ring = self.shared.ring();
         let floor = ring.head();
         ring.clear(EventId { era: status.epoch.era, seq: status.log_seq, ..floor });
     }
@@ -254,7 +329,7 @@ impl Ear {
 
     /// Numbers an event, keeps it and sends it. Progress has no place in the log and stands behind what came last.
     fn tell(&self, position: Option<(u32, u64)>, what: What, routine: Option<RoutineName>, node: Option<NodeId>) {
-        let mut ring = self.hub.shared.ring();
+        let mut ring = self.shared.ring();
         let head = ring.head();
         // A log that is read again under the same era goes over places that were told already.
         let place = position.map_or((head.era, head.seq), |place| place.max((head.era, head.seq)));
@@ -263,16 +338,37 @@ impl Ear {
         let event = Arc::new(Event { id, what, routine, node });
         ring.push(Arc::clone(&event));
         // Nobody may be listening.
-        let _ = self.hub.shared.sender.send(event);
+        let _ = self.shared.sender.send(event);
     }
 
     /// This task was too slow itself: every stream is told to read everything again.
     fn lost_some(&self, news: &mut broadcast::Receiver<Arc<News>>) {
         while !matches!(news.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
-        let mut ring = self.hub.shared.ring();
+        let mut ring = self.shared.ring();
         let head = ring.head();
         let id = EventId { number: head.number.saturating_add(1), ..head };
         ring.clear(id);
-        let _ = self.hub.shared.sender.send(Arc::new(Event { id, what: What::Reset, routine: None, node: None }));
+        let _ = self.shared.sender.send(Arc::new(Event { id, what: What::Reset, routine: None, node: None }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_too_slow_is_told_to_read_everything_again_and_goes_on_from_there() {
+        let shared = Arc::new(Shared::new(EventId { era: 1, seq: 0, number: 0, process: 7 }));
+        let ear = Ear::new(Arc::clone(&shared));
+        let (missed, receiver) = (Vec::new().into_iter(), shared.sender.subscribe());
+        let mut slow = Tail { missed, receiver, shared: Arc::clone(&shared) };
+        for seq in 1..=3000 {
+            ear.tell(Some((1, seq)), What::Limits, None, None);
+        }
+        let told = slow.next().await.unwrap();
+        assert_eq!((&told.what, told.id.seq), (&What::Reset, 3000), "nothing that was left out is told late");
+        ear.tell(Some((1, 3001)), What::Limits, None, None);
+        let told = slow.next().await.unwrap();
+        assert_eq!((&told.what, told.id.seq), (&What::Limits, 3001));
     }
 }

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use super::{Event, EventId, STREAMS_MAX, Stream, What};
+use super::{Event, EventId, Heard, STREAMS_MAX, Stream, What};
+use crate::web::access::{Actor, Presence};
 use crate::web::problem::Details;
 use crate::web::server::Site;
 
@@ -43,39 +44,41 @@ impl Watched {
 }
 
 /// Changes as they happen (server-sent events): `hello` with the position where the stream begins, then `round`, `run`, `progress`
-/// (once a second and run at most), `node`, `routine`, `alert`, `monitor` and `limits` with the name of what has changed, to be read again.
-/// `Last-Event-ID` goes on behind that event; `reset` says that some were missed, and everything has to be read again.
+/// (once a second and run at most), `node`, `routine`, `alert`, `monitor` and `limits` with the name of what has changed, to be read
+/// again. `Last-Event-ID` goes on behind that event; `reset` says that some were missed, and everything has to be read again; `over`
+/// that the token or visit is no longer good, with which the stream ends.
 #[utoipa::path(get, path = "/events", tag = "events", params(Watched, ("Last-Event-ID" = Option<String>, Header)), responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(in crate::web) async fn stream(
     State(site): State<Site>,
+    presence: Presence,
+    actor: Actor,
     uri: axum::http::Uri,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let watched = Query::<Watched>::try_from_uri(&uri).map_err(|error| bad(&error.body_text()))?.0;
     let last = headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse::<EventId>().ok()));
-    let Some(stream) = site.events.listen(last.flatten()) else { return Err(full()) };
+    let Some(stream) = site.events.listen(&site, (presence, actor), last.flatten()) else { return Err(full()) };
     let hello = hello(&site, &stream);
     // Who names an event that is not known, or none that can be read, has missed some.
     let reset = (last.is_some() && !stream.is_resumed)
         .then(|| sent(&Event { id: stream.at, what: What::Reset, routine: None, node: None }));
     let first: Vec<Sent> = [Some(hello), reset].into_iter().flatten().collect();
-    let told = unfold(
-        (first.into_iter(), stream, watched, site.ending),
-        |(mut first, mut stream, watched, mut ending)| async move {
-            if let Some(event) = first.next() {
-                return Some((Ok::<_, Infallible>(event), (first, stream, watched, ending)));
-            }
-            loop {
-                let event = tokio::select! {
-                    event = stream.next() => event?,
-                    _ = ending.wait_for(|is_ending| *is_ending) => return None,
-                };
-                if watched.shows(&event) {
-                    return Some((Ok(sent(&event)), (first, stream, watched, ending)));
+    let told = unfold(Some((first.into_iter(), stream, watched)), |going| async move {
+        let (mut first, mut stream, watched) = going?;
+        if let Some(event) = first.next() {
+            return Some((Ok::<_, Infallible>(event), Some((first, stream, watched))));
+        }
+        loop {
+            match stream.next().await {
+                Heard::Event(event) if watched.shows(&event) => {
+                    return Some((Ok(sent(&event)), Some((first, stream, watched))));
                 }
+                Heard::Event(_) => {}
+                Heard::Over => return Some((Ok(over()), None)),
+                Heard::Ended => return None,
             }
-        },
-    );
+        }
+    });
     Ok(Sse::new(told.fuse()).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response())
 }
 
@@ -103,6 +106,11 @@ fn sent(of: &Event) -> Sent {
     }
 }
 
+/// The last words to somebody who may not read on. It has no id, for there is nothing behind it.
+fn over() -> Sent {
+    Sent::default().event("over").data(json!({ "why": "the token or visit is no longer good" }).to_string())
+}
+
 fn event(kind: &str, id: EventId, data: &Value) -> Sent {
     Sent::default().event(kind).id(id.to_string()).data(data.to_string())
 }
@@ -117,7 +125,7 @@ fn bad(why: &str) -> Response {
     Details::new(StatusCode::BAD_REQUEST, "bad-request", &problem).into_response()
 }
 
-fn full() -> Response {
+pub(in crate::web) fn full() -> Response {
     let problem = Problem {
         what: "there is no place for another stream".to_owned(),
         why: format!("{STREAMS_MAX} are open"),

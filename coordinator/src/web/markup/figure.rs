@@ -13,9 +13,16 @@ pub(in crate::web) fn age(ms: u64) -> String {
     match minutes {
         0 => "<1m".to_owned(),
         1..60 => format!("{minutes}m"),
+        60..1440 if minutes.is_multiple_of(60) => format!("{}h", minutes / 60),
         60..1440 => format!("{}h {:02}m", minutes / 60, minutes % 60),
+        _ if minutes % 1440 < 60 => format!("{}d", minutes / 1440),
         _ => format!("{}d {}h", minutes / 1440, minutes % 1440 / 60),
     }
+}
+
+/// `7s`, then as coarse as [`age`]: for what is under way, which is drawn again every second anyway.
+pub(in crate::web) fn lasting(ms: u64) -> String {
+    if ms < 60_000 { format!("{}s", ms / 1000) } else { age(ms) }
 }
 
 /// `5m ago`, `in 3h 12m`, with the instant itself as title.
@@ -77,8 +84,9 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(
-            [age(0), age(59_999), age(61_000), age(11_520_000), age(442_800_000)],
-            ["<1m", "<1m", "1m", "3h 12m", "5d 3h"]
+            [age(0), age(59_999), age(61_000), age(3_600_000), age(11_520_000), age(86_400_000), age(442_800_000)],
+            ["<1m", "<1m", "1m", "1h", "3h 12m", "1d", "5d 3h"]
         );
+        assert_eq!([lasting(999), lasting(59_999), lasting(60_000)], ["0s", "59s", "1m"]);
     }
 }

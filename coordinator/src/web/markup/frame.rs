@@ -77,16 +77,24 @@ pub(in crate::web) fn frame(frame: Frame<'_>, body: &Markup) -> Markup {
                                 a href=(address) aria-current=[(section == active).then_some("page")] { (name) }
                             }
                         }
-                        @if !who.is_empty() { a.who href="/account" title="Password and log out" { (who) } }
                         @if live {
                             div.live {
                                 span #live-state data-state="still" role="status" { "as of loading" }
                                 button.small #live-pause type="button" hidden aria-pressed="false" { "Pause" }
                             }
                         }
+                        @if !who.is_empty() { a.who href="/account" title="Password and log out" { (who) } }
                     }
                 }
-                main #main { (body) }
+                main #main {
+                    @if live {
+                        div.banner.bad #over hidden role="alert" {
+                            strong { "You are logged out" }
+                            "This page is no longer kept fresh. Now: " a href="/login" { "log in again" } "."
+                        }
+                    }
+                    (body)
+                }
                 footer { "Landfall " (env!("CARGO_PKG_VERSION")) " · times are UTC unless a zone is named" }
             }
         }

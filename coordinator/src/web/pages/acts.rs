@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::shown::Query;
 use super::{acting, refusal};
-use crate::web::access::{self, Actor};
+use crate::web::access::{self, Actor, Role};
 use crate::web::markup;
 use crate::web::server::Site;
 
@@ -43,8 +43,8 @@ pub(super) fn token() -> Markup {
 /// The buttons of one run.
 pub(super) fn of_run(run: &RunView, now: Timestamp) -> Markup {
     html! {
-        @if can_cancel(run.state) { (button(&format!("/runs/{}/cancel", run.id), "Cancel", true, html! {})) " " }
-        @if can_retry(run.state) { (retry_button(run.id, now)) " " }
+        @if can_cancel(run.state) && acting::may(Role::Operator) { (button(&format!("/runs/{}/cancel", run.id), "Cancel", true, html! {})) " " }
+        @if can_retry(run.state) && acting::may(Role::Operator) { (retry_button(run.id, now)) " " }
         @if run.snapshot.as_ref().is_some_and(|name| !name.is_empty()) {
             a.button.small href={ "/runs/" (run.id) "#snapshot" } { "Snapshot" } " "
         }

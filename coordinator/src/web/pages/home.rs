@@ -155,7 +155,7 @@ fn more(counts: BoardCounts) -> String {
         (counts.too_old, "older than their RPO"),
         (counts.never, "without any good backup"),
         (counts.waiting, "waiting for the first one"),
-        (counts.unbounded, "good, without an RPO to measure them by"),
+        (counts.unbounded, "good, without an RPO to measure them by: a line like `rpo = \"26h\"` in the plan sets one"),
         (counts.unheard, "on nodes that are not heard"),
     ] {
         if count > 0 {

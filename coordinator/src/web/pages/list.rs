@@ -140,14 +140,16 @@ pub(super) fn runs(runs: &[RunView], now: Timestamp, columns: RunColumns) -> Mar
     }
 }
 
-/// The state with its reason, where that says more.
+/// Why a run ended as it did, where that says more than its state.
+pub(super) fn reason(run: &RunView) -> Option<&'static str> {
+    let reason = run.reason.map(|reason| reason.as_str());
+    reason.filter(|reason| *reason != "completed" && *reason != run.state.as_str())
+}
+
+/// The state with its reason.
 pub(super) fn state(run: &RunView) -> Markup {
-    let reason = run
-        .reason
-        .map(|reason| reason.as_str())
-        .filter(|reason| *reason != "completed" && *reason != run.state.as_str());
     html! {
         (tag(markup::of_state(run.state), run.state.as_str()))
-        @if let Some(reason) = reason { " " span.t-dim { (reason) } }
+        @if let Some(reason) = reason(run) { " " span.t-dim { (reason) } }
     }
 }

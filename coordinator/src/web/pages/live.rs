@@ -2,31 +2,30 @@
 //!
 //! A stream begins with every part and then sends those that differ, at most twice a second. It keeps no backlog: whoever is
 //! slow gets the latest state. Its ids are `position:log-offset`, so that a stream which begins again misses no line of a log.
+//! It ends with the words `over` when whoever looks may not look any more.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use landfall_proto::control::Problem;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::shown::{Glance, Memory, Part, Query, wrapped};
 use super::{Place, acting, log, render};
-use crate::edge::{News, clock};
+use crate::edge::clock;
+use crate::web::access::{Actor, Presence};
+use crate::web::events::{self, Event, Heard, What};
 use crate::web::markup;
 use crate::web::server::Site;
-
-/// Pages that are kept fresh at once; one more is told to try later.
-const STREAMS_MAX: usize = 256;
 
 /// No page is rendered more often.
 const EVERY: Duration = Duration::from_millis(500);
@@ -40,26 +39,28 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 /// Messages that wait for a slow reader; the next one is only made when there is room.
 const AHEAD: usize = 2;
 
-static STREAMS: Semaphore = Semaphore::const_new(STREAMS_MAX);
-
-pub(super) async fn stream(State(site): State<Site>, headers: HeaderMap, uri: Uri) -> Response {
+pub(super) async fn stream(
+    State(site): State<Site>,
+    presence: Presence,
+    actor: Actor,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
     let asked = Query::of(&uri);
     let page = asked.get("page").unwrap_or("/").parse::<Uri>().ok();
     let found = page.and_then(|page| Some((Place::at(page.path())?, Query::of(&page))));
     let Some((place, query)) = found else {
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
     };
-    let Ok(permit) = STREAMS.try_acquire() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open; this one stands still for now\n")
-            .into_response();
-    };
+    let Some(events) = site.events.listen(&site, (presence, actor), None) else { return events::full() };
     let from = offset(&headers).or_else(|| asked.get("log")?.parse().ok());
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(acting::carry(acting::present(), async move {
         let mut viewer = Viewer::new(site, place, query, from, sender);
-        // The reader has gone.
-        let _ = viewer.watch().await;
-        drop(permit);
+        // Only an end that the browser cannot see by itself is told.
+        if matches!(viewer.watch(events).await, Err(End::Over)) {
+            let _ = viewer.send("over", "logged out".to_owned()).await;
+        }
     }));
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
 }
@@ -69,8 +70,13 @@ fn offset(headers: &HeaderMap) -> Option<u64> {
     headers.get("last-event-id")?.to_str().ok()?.split_once(':')?.1.parse().ok()
 }
 
-/// The other end has gone.
-struct Gone;
+/// Why a page is not kept fresh any more.
+enum End {
+    /// Nobody reads, or the pages end.
+    Gone,
+    /// Whoever reads may not do so any more.
+    Over,
+}
 
 /// One open page.
 struct Viewer {
@@ -82,7 +88,7 @@ struct Viewer {
     sent: BTreeMap<&'static str, u64>,
     position: u64,
     log: Option<log::Follower>,
-    sender: mpsc::Sender<Result<Event, Infallible>>,
+    sender: mpsc::Sender<Result<Sent, Infallible>>,
 }
 
 impl Viewer {
@@ -91,7 +97,7 @@ impl Viewer {
         place: Place,
         query: Query,
         from: Option<u64>,
-        sender: mpsc::Sender<Result<Event, Infallible>>,
+        sender: mpsc::Sender<Result<Sent, Infallible>>,
     ) -> Self {
         let log = match (&place, from) {
             (Place::Run(run), Some(from)) => Some(log::Follower::new(*run, from)),
@@ -109,13 +115,13 @@ impl Viewer {
         }
     }
 
-    async fn watch(&mut self) -> Result<(), Gone> {
-        let mut news = self.site.door.onlooker();
+    async fn watch(&mut self, mut events: events::Stream) -> Result<(), End> {
         let (mut parts_at, mut log_at) = (Instant::now(), Instant::now());
         loop {
             let began = Instant::now();
             if parts_at <= began {
-                self.send_parts().await?;
+                let acting = acting::present().known_as(events.actor());
+                acting::carry(acting, self.send_parts()).await?;
                 parts_at = began + AT_LATEST;
             }
             if log_at <= began {
@@ -127,16 +133,16 @@ impl Viewer {
             let until = if grows { parts_at.min(log_at) } else { parts_at };
             let gone = self.sender.clone();
             tokio::select! {
-                heard = heard(&mut news, &self.place, until) => if let Heard::Something(position) = heard {
-                    self.position = position.unwrap_or(self.position);
+                heard = changed(&mut events, &self.place, until) => if let Some(position) = heard? {
+                    self.position = position;
                     parts_at = Instant::now();
                 },
-                () = gone.closed() => return Err(Gone),
+                () = gone.closed() => return Err(End::Gone),
             }
         }
     }
 
-    async fn send_parts(&mut self) -> Result<(), Gone> {
+    async fn send_parts(&mut self) -> Result<(), End> {
         let glance = Glance { site: &self.site, query: &self.query, now: clock::now(), memory: &mut self.memory };
         let parts = match render(&self.place, glance).await {
             Ok(shown) => shown.parts,
@@ -154,7 +160,7 @@ impl Viewer {
         if html.is_empty() { Ok(()) } else { self.send("parts", html).await }
     }
 
-    async fn send_log(&mut self) -> Result<(), Gone> {
+    async fn send_log(&mut self) -> Result<(), End> {
         let Some(log) = &mut self.log else { return Ok(()) };
         match log.next(&self.site).await {
             Some(html) => self.send("log", html).await,
@@ -162,10 +168,10 @@ impl Viewer {
         }
     }
 
-    async fn send(&self, kind: &str, html: String) -> Result<(), Gone> {
+    async fn send(&self, kind: &str, html: String) -> Result<(), End> {
         let offset = self.log.as_ref().map_or(0, log::Follower::offset);
-        let event = Event::default().event(kind).id(format!("{}:{offset}", self.position)).data(html.replace('\r', ""));
-        self.sender.send(Ok(event)).await.map_err(|_| Gone)
+        let sent = Sent::default().event(kind).id(format!("{}:{offset}", self.position)).data(html.replace('\r', ""));
+        self.sender.send(Ok(sent)).await.map_err(|_| End::Gone)
     }
 }
 
@@ -180,51 +186,34 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-enum Heard {
-    /// Something that the page shows has changed, as of this position of the log.
-    Something(Option<u64>),
-    Nothing,
-}
-
-/// Waits for news of the page, until then.
-async fn heard(news: &mut broadcast::Receiver<Arc<News>>, place: &Place, until: Instant) -> Heard {
+/// Waits for a change of what the page shows, until then; the position of the log that it came with.
+async fn changed(events: &mut events::Stream, place: &Place, until: Instant) -> Result<Option<u64>, End> {
     loop {
-        match timeout_at(until, news.recv()).await {
-            Ok(Ok(one)) if is_of_interest(place, &one) => {
-                let position = match &*one {
-                    News::Changed(changed) => Some(changed.position.1),
-                    News::Moved(_) => None,
-                };
-                return Heard::Something(position);
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(broadcast::error::RecvError::Lagged(_))) => return Heard::Something(None),
-            // The coordinator begins again: its next loop speaks through the same feed.
-            Ok(Err(broadcast::error::RecvError::Closed)) => {
-                sleep_until(until).await;
-                return Heard::Nothing;
-            }
-            Err(_) => return Heard::Nothing,
+        match timeout_at(until, events.next()).await {
+            Ok(Heard::Event(event)) if is_of_interest(place, &event) => return Ok(Some(event.id.seq)),
+            Ok(Heard::Event(_)) => {}
+            Ok(Heard::Over) => return Err(End::Over),
+            Ok(Heard::Ended) => return Err(End::Gone),
+            Err(_) => return Ok(None),
         }
     }
 }
 
 /// Whether the page shows what has changed. Where that is not sure it does.
-fn is_of_interest(place: &Place, news: &News) -> bool {
-    match (place, news) {
-        (Place::Queue | Place::Round(_), News::Moved(_)) => true,
-        (Place::Run(shown), News::Moved(run)) => shown == run,
-        (Place::Run(shown), News::Changed(changed)) => changed.runs.contains(shown) || !changed.alerts.is_empty(),
-        (Place::Report | Place::Trends, News::Changed(_)) => false,
-        (_, News::Changed(_)) => true,
-        (_, News::Moved(_)) => false,
+fn is_of_interest(place: &Place, event: &Event) -> bool {
+    match (place, &event.what) {
+        (_, What::Reset) | (Place::Queue | Place::Round(_), What::Progress(_)) => true,
+        (Place::Report | Place::Trends, _) => false,
+        (Place::Run(shown), What::Run(run) | What::Progress(run)) => shown == run,
+        (Place::Run(_), what) => matches!(what, What::Alert(_)),
+        (_, what) => !matches!(what, What::Progress(_)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::Changed;
+    use landfall_proto::id::RunId;
     use uuid::Uuid;
 
     #[test]
@@ -239,15 +228,14 @@ mod tests {
 
     #[test]
     fn the_page_of_a_run_is_rendered_for_that_run_only() {
-        let (mine, other) =
-            (landfall_proto::id::RunId(Uuid::from_u128(1)), landfall_proto::id::RunId(Uuid::from_u128(2)));
-        assert!(is_of_interest(&Place::Run(mine), &News::Moved(mine)));
-        assert!(!is_of_interest(&Place::Run(mine), &News::Moved(other)));
-        let changed = |run| News::Changed(Changed { runs: vec![run], ..Changed::default() });
-        assert!(is_of_interest(&Place::Run(mine), &changed(mine)));
-        assert!(!is_of_interest(&Place::Run(mine), &changed(other)));
-        assert!(
-            is_of_interest(&Place::Queue, &News::Moved(other)) && !is_of_interest(&Place::Home, &News::Moved(other))
-        );
+        let (mine, other) = (RunId(Uuid::from_u128(1)), RunId(Uuid::from_u128(2)));
+        let of = |what| Event { id: "1-2-3-4".parse().unwrap(), what, routine: None, node: None };
+        let shows = |place: &Place, what| is_of_interest(place, &of(what));
+        for what in [What::Run, What::Progress] {
+            assert!(shows(&Place::Run(mine), what(mine)) && !shows(&Place::Run(mine), what(other)));
+        }
+        assert!(shows(&Place::Queue, What::Progress(other)) && !shows(&Place::Home, What::Progress(other)));
+        assert!(shows(&Place::Home, What::Run(other)) && !shows(&Place::Trends, What::Run(other)));
+        assert!(shows(&Place::Run(mine), What::Reset) && shows(&Place::Trends, What::Reset));
     }
 }

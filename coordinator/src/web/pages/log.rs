@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures::stream;
 use landfall_proto::control::{Problem, Request};
 use landfall_proto::id::RunId;
 use landfall_proto::view::LogView;
@@ -14,6 +13,7 @@ use maud::{Markup, html};
 
 use super::ask::told;
 use super::refusal;
+use crate::web::api::rest_of_log;
 use crate::web::server::Site;
 
 /// How much of a log's end a page shows.
@@ -24,9 +24,6 @@ const PAGE_WAITS: Duration = Duration::from_millis(1500);
 
 /// Longest line that is shown; the file has it whole.
 const LINE_CHARS_MAX: usize = 2000;
-
-/// Pieces of one download: a gigabyte.
-const PIECES_MAX: u32 = 16 * 1024;
 
 /// Pieces that fail before a stream stops asking.
 const FAILURES_MAX: u32 = 100;
@@ -158,24 +155,8 @@ pub(super) async fn download(State(site): State<Site>, Path(run): Path<RunId>) -
         Err(problem) => return refusal(&problem),
     };
     let name = format!("attachment; filename=\"run-{run}.log\"");
-    let rest = stream::unfold((Some(first), 0_u32), move |(piece_now, count)| {
-        let site = site.clone();
-        async move {
-            let now = piece_now?;
-            let is_last = now.text.is_empty() || count >= PIECES_MAX;
-            if is_last {
-                return None;
-            }
-            let offset = now.next_offset;
-            let next = piece(&site, run, offset).await.map_err(|problem| std::io::Error::other(problem.what));
-            Some(match next {
-                Ok(next) => (Ok(Bytes::from(now.text)), (Some(next), count + 1)),
-                Err(error) => (Err(error), (None, count)),
-            })
-        }
-    });
     let about = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    (about, Body::from_stream(rest)).into_response()
+    (about, Body::from_stream(rest_of_log(site.door, first))).into_response()
 }
 
 #[cfg(test)]

@@ -11,12 +11,16 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list::{self, RunColumns};
 use super::shown::{Glance, Shown};
-use super::{acts, storage};
-use crate::web::markup::{self, Section, Tone, bytes, dash, dash_because, heads, tag, time};
+use super::{acting, acts, storage};
+use crate::web::access::Role;
+use crate::web::markup::{self, Section, Tone, bytes, dash, dash_because, heads, span, tag, time};
 
 const ROWS: u32 = 100;
 
 const RUNS: u32 = 25;
+
+/// A disk with less free space than this is drawn as a warning.
+const FREE_PERCENT_LOW: u8 = 15;
 
 pub(super) async fn list(glance: Glance<'_>) -> Result<Shown, Problem> {
     let Glance { site, query, now, .. } = glance;
@@ -185,12 +189,12 @@ fn vitals_of(node: &NodeView, vitals: &Vitals) -> Markup {
             @if let Some(battery) = vitals.on_battery {
                 dt { "Power" } dd { @if battery { "battery" } @else { "mains" } }
             }
-            @if let Some(skew) = node.clock_skew_ms { dt { "Clock" } dd { (skew) " ms off" } }
+            @if let Some(skew) = node.clock_skew_ms { dt { "Clock" } dd { (off(skew)) } }
             @if let Some(outbox) = node.outbox { dt { "Facts to tell" } dd { (outbox) } }
             @for (mount, space) in &vitals.disks {
                 dt.mono { (mount) }
                 dd {
-                    progress max="100" value=(100 - space.free_percent()) { (100 - space.free_percent()) " % used" }
+                    progress class=[(space.free_percent() < FREE_PERCENT_LOW).then_some("warn")] max="100" value=(100 - space.free_percent()) { (100 - space.free_percent()) " % used" }
                     (bytes(space.free_bytes)) " of " (bytes(space.total_bytes)) " free"
                 }
             }
@@ -204,6 +208,16 @@ fn room(storages: &[StorageView]) -> Markup {
             section.card.flush { h2 { "Destinations" } (storage::table(storages)) }
             div.two { (storage::drawings(storages)) }
         }
+    }
+}
+
+/// How far the node's clock is from the coordinator's.
+fn off(skew_ms: i64) -> String {
+    let far = span(skew_ms.unsigned_abs());
+    match skew_ms {
+        0 => "right".to_owned(),
+        1.. => format!("{far} ahead"),
+        _ => format!("{far} behind"),
     }
 }
 
@@ -245,7 +259,7 @@ fn routine_row(routine: &NodeRoutineView, now: Timestamp) -> Markup {
 
 fn retiring(node: &NodeView) -> Markup {
     html! {
-        @if !node.retired {
+        @if !node.retired && acting::may(Role::Admin) {
             details.card {
                 summary { "Retire this node" }
                 p {

@@ -1,18 +1,20 @@
 //! The queue: four figures that filter, what runs with live bars, what waits and why, and what ended lately.
 
 use landfall_proto::control::{Problem, Request};
+use landfall_proto::limit::LimitName;
 use landfall_proto::overview::{QueueCard, QueueFilter, QueueView};
 use landfall_proto::report::{Progress, TaskKind};
 use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::{LimitView, RunView};
 use maud::{Markup, html};
 
-use super::acts;
 use super::ask::told;
 use super::list::{self, RunColumns};
 use super::shown::{Glance, Query, Shown};
+use super::{acting, acts};
 use crate::cli::human::short;
-use crate::web::markup::{Section, Tone, age, bytes, count_or_dash, dash, heads, of_state, span, tag, time};
+use crate::web::access::Role;
+use crate::web::markup::{Section, Tone, bytes, count_or_dash, dash, heads, lasting, of_state, span, tag, time};
 
 pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
     let Glance { site, query, now, .. } = glance;
@@ -124,7 +126,7 @@ pub(super) fn work(run: &RunView, now: Timestamp) -> Markup {
             }
             div { (acts::of_run(run, now)) }
             div.action {
-                @if let Some(at) = run.started_at { "for " (age(between(at, now).as_ms())) }
+                @if let Some(at) = run.started_at { "for " (lasting(between(at, now).as_ms())) }
                 @if let Some(action) = progress.map(|progress| &progress.action).filter(|action| !action.is_empty()) {
                     " · " (action)
                 }
@@ -151,7 +153,7 @@ fn figures(progress: Option<&Progress>) -> Markup {
         }
         (bytes(progress.bytes_done)) @if let Some(total) = progress.bytes_total { " of " (bytes(total)) }
         @if progress.rate_bytes > 0 { " · " (bytes(progress.rate_bytes)) "/s" }
-        @if let Some(eta) = progress.eta_ms { " · " (age(eta)) " left" }
+        @if let Some(eta) = progress.eta_ms { " · " (lasting(eta)) " left" }
     }
 }
 
@@ -210,15 +212,23 @@ fn limits_card(limits: &[LimitView]) -> Markup {
                     @if limit.size.is_some_and(|size| limit.used >= size) { (tag(Tone::Warn, "full")) }
                 }
             } }
-            form.filter method="post" action="/limits" {
-                (acts::token())
-                label {
-                    "Runs at once in the whole cluster" input type="number" name="value" min="0" max="10000" required;
-                }
-                input type="hidden" name="name" value="cluster";
-                button type="submit" { "Set" }
-                span.sub { "or " code { "landfall limits set cluster 8" } }
+            @if acting::may(Role::Admin) { (setting(limits)) }
+        }
+    }
+}
+
+/// The cluster's limit as it is, to be changed.
+fn setting(limits: &[LimitView]) -> Markup {
+    let size = limits.iter().find(|limit| limit.name == LimitName::Cluster).and_then(|limit| limit.size);
+    html! {
+        form.filter method="post" action="/limits" {
+            (acts::token())
+            label {
+                "Runs at once in the whole cluster" input type="number" name="value" value=[size] min="0" max="10000" required;
             }
+            input type="hidden" name="name" value="cluster";
+            button type="submit" { "Set" }
+            span.sub { "or " code { "landfall limits set cluster 8" } }
         }
     }
 }

@@ -10,8 +10,9 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list::{self, RunColumns};
 use super::shown::{Glance, Shown};
-use super::{acts, run};
+use super::{acting, acts, run};
 use crate::cli::human::short_round;
+use crate::web::access::Role;
 use crate::web::markup::{Section, Tone, dash_because, of_state, tag, time, when};
 
 const ROWS: u32 = 30;
@@ -57,7 +58,7 @@ fn head(detail: &RoundDetail, now: Timestamp) -> Markup {
                 }
             }
             div.acts {
-                @if round.verdict.is_none() {
+                @if round.verdict.is_none() && acting::may(Role::Operator) {
                     form.inline method="post" action={ "/rounds/" (round.id) "/cancel" } {
                         (acts::token()) button.danger type="submit" { "Cancel the round" }
                     }
@@ -113,11 +114,12 @@ fn cell(run: &RunView) -> Markup {
     html! {
         a class={ "cell " (tone.class()) } id={ "c-" (run.id) } href={ "/runs/" (run.id) } {
             b { (run.node) }
-            span { span aria-hidden="true" { (tone.mark()) } (run.state.as_str()) @if run.state == RunState::Running {
-                @if let Some(percent) = run.progress.as_ref().and_then(|progress| progress.percent) {
-                    " " (percent) " %"
-                }
-            } }
+            span { span aria-hidden="true" { (tone.mark()) } (run.state.as_str()) }
+            @if run.state == RunState::Running {
+                @let progress = run.progress.as_ref();
+                @if let Some(phase) = run.phase { span.sub { (phase.as_str()) @if let Some(percent) = progress.and_then(|progress| progress.percent) { ", " (percent) " %" } } }
+            }
+            @if let Some(reason) = list::reason(run) { span.sub { (reason) } }
             @if let Some(wait) = &run.waits_for { span.sub { (wait) } }
         }
     }
@@ -161,7 +163,9 @@ fn late(detail: &RoundDetail) -> Markup {
     html! {
         section.card {
             h2 { "After the verdict" }
-            @if detail.late.is_empty() { p.sub { "Nothing arrived late." } } @else {
+            @if detail.late.is_empty() {
+                p.sub { @if detail.verdict.is_some() { "Nothing arrived late." } @else { "There is none yet. What arrives behind it will stand here, and changes it no more." } }
+            } @else {
                 ol.steps { @for entry in &detail.late { li { (when(entry.at)) span { (entry.what) } } } }
             }
         }

@@ -10,8 +10,9 @@ use maud::{Markup, html};
 
 use super::ask::told;
 use super::shown::{Glance, Shown};
-use super::{acts, card, list, round};
+use super::{acting, acts, card, list, round};
 use crate::edge::clock;
+use crate::web::access::Role;
 use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, tag, time};
 
 const ROUNDS: u32 = 10;
@@ -84,7 +85,7 @@ pub(super) async fn show(glance: Glance<'_>, name: &RoutineName) -> Result<Shown
     Ok(Shown::new(format!("Routine {name}"), Section::Routines)
         .fixed(acts::told(query))
         .live("routine-head", &html! { div.head { h1 { (routine.name) } span.sub { (routine.nodes.len()) " nodes" } } (differs(&routine)) })
-        .fixed(starting(&routine))
+        .fixed(if acting::may(Role::Operator) { starting(&routine) } else { html! {} })
         .live("routine", &html! { div.two { (card::card(&routine, now)) (schedule(&routine, now)) } (nodes(name, &board, now)) (card::drift(routine.protection.as_ref())) })
         .live("rounds", &html! {
             section.card.flush { h2 { "Last rounds" } (list::rounds(&rounds.rows, now))

@@ -20,7 +20,8 @@ use landfall_proto::view::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{alert, card, incident, log, queue, run, storage};
+use super::{acting, alert, card, incident, log, queue, run, storage};
+use crate::web::access::Role;
 
 /// A mesh that is well: led, seen, with three nodes; begun two hours ago.
 pub(super) fn status(now: Timestamp) -> StatusView {
@@ -240,8 +241,8 @@ fn everything(said: &str) -> String {
     let failed = detail(said, RunState::Failed);
     let running = detail(said, RunState::Running);
     let html = [
-        run::body(&failed, now()).into_string(),
-        queue::work(&running.run, now()).into_string(),
+        acting::shown_to(Role::Admin, || run::body(&failed, now())).into_string(),
+        acting::shown_to(Role::Admin, || queue::work(&running.run, now())).into_string(),
         alert::card(&alert_saying(said), now()).into_string(),
         log::lines(said).into_string(),
         card::card(&routine_saying(said), now()).into_string(),
@@ -270,7 +271,10 @@ fn no_word_of_a_tool_becomes_part_of_the_page() {
 
 #[test]
 fn a_failed_run_says_message_exit_cause_and_fix_and_can_be_retried_without_a_script() {
-    let page = run::body(&detail("it broke", RunState::Failed), now()).into_string();
+    let failed = detail("it broke", RunState::Failed);
+    let shown = |role| acting::shown_to(role, || run::body(&failed, now())).into_string();
+    assert!(!shown(Role::Viewer).contains("<form"), "whoever may not act has no button for it");
+    let page = shown(Role::Operator);
     for wanted in [
         "it broke",
         "code 3",
@@ -288,7 +292,7 @@ fn a_failed_run_says_message_exit_cause_and_fix_and_can_be_retried_without_a_scr
 
 #[test]
 fn cancelling_is_shown_until_the_process_is_gone() {
-    let page = run::body(&detail("x", RunState::Cancelling), now()).into_string();
+    let page = acting::shown_to(Role::Admin, || run::body(&detail("x", RunState::Cancelling), now())).into_string();
     assert!(page.contains("Cancelling: its processes are being ended"), "{page}");
     assert!(!page.contains("/cancel\""), "it is asked for already");
     let unknown = run::body(&detail("x", RunState::Unknown), now()).into_string();

@@ -238,7 +238,10 @@ async fn a_log_is_read_in_pieces_or_as_a_file() {
     assert_eq!(piece.text().await.unwrap(), "one line\n");
     let whole = mesh.get(&token, &format!("/runs/{run}/log?whole=true")).await;
     assert_eq!(whole.headers()["content-disposition"], format!("attachment; filename=\"{run}.log\""));
-    assert!(whole.text().await.unwrap().contains("one line\n"));
+    let whole = whole.text().await.unwrap();
+    assert!(whole.contains("one line\n"));
+    let file = mesh.served.get(&format!("/runs/{run}/log.txt")).bearer_auth(&token).header("accept-encoding", "gzip");
+    assert!(!file.send().await.unwrap().bytes().await.unwrap().is_empty(), "a page's download comes to its end");
     problem(mesh.get(&token, &format!("/runs/{}/log", Uuid::nil())).await, StatusCode::NOT_FOUND).await;
     mesh.life.end().await;
 }

@@ -81,6 +81,11 @@ impl Served {
         self.client.post(self.url(path))
     }
 
+    /// Removes one of the people, as the tool does: in the file.
+    pub(super) fn remove(&self, name: &str) {
+        self.store().change(|roll| Ok(roll.users.remove(&name.parse().unwrap()))).unwrap();
+    }
+
     /// A token of one of the people.
     fn token(&self, name: &str) -> String {
         let secret = Secret::draw().unwrap();

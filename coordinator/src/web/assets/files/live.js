@@ -9,6 +9,7 @@
   const state = document.getElementById('live-state');
   const button = document.getElementById('live-pause');
   const log = document.getElementById('log');
+  const goodbye = document.getElementById('over');
   let source = null;
   let paused = false;
   let retryMs = RETRY_MS_MIN;
@@ -91,21 +92,36 @@
     source = null;
   }
 
+  // Who was logged out, here or elsewhere, is told so: what the page shows is no longer kept fresh.
+  function over() {
+    close();
+    say('over', 'logged out');
+    if (!goodbye) return;
+    goodbye.querySelector('a').href = '/login?next=' + encodeURIComponent(location.pathname + location.search);
+    goodbye.hidden = false;
+  }
+
+  function later() {
+    timer = setTimeout(open, retryMs);
+    retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+  }
+
   function open() {
     close();
     if (paused || document.hidden) return;
     const query = new URLSearchParams({ page: location.pathname + location.search });
     if (logOffset) query.set('log', logOffset);
     source = new EventSource('/events?' + query);
-    source.addEventListener('open', () => { retryMs = RETRY_MS_MIN; say('on', 'live'); });
+    source.addEventListener('open', () => { retryMs = RETRY_MS_MIN; say('on', 'live'); if (goodbye) goodbye.hidden = true; });
+    source.addEventListener('over', over);
     source.addEventListener('parts', (event) => take(event.data));
     source.addEventListener('log', (event) => { logOffset = event.lastEventId.split(':')[1] || logOffset; append(event.data); });
     source.addEventListener('error', () => {
       say('off', 'reconnecting');
       if (source && source.readyState === EventSource.CLOSED) {
         close();
-        timer = setTimeout(open, retryMs);
-        retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+        // A refusal says nothing of its reason here, so the page itself is asked for.
+        fetch(location.href, { method: 'HEAD' }).then((told) => { if (told.status === 401) over(); else later(); }, later);
       }
     });
   }
