@@ -84,6 +84,7 @@ fn every_other_message_keeps_its_bytes() {
     same("beacon", &samples::beacon());
     same("presence", &samples::presence());
     same("coordinator.leader_claimed.era", &samples::era_claim());
+    same("coordinator.round_opened.by", &samples::opened_by_name());
     same("sync", &samples::sync());
     same("progress", &samples::progress());
     same("output", &samples::output());

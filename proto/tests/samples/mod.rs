@@ -249,6 +249,11 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
     ]
 }
 
+/// A round that a person asked for.
+pub fn opened_by_name() -> RoundOpened {
+    RoundOpened { slot: None, opened_by: OpenedBy::Operator, by: Some("anna".to_owned()), ..opened() }
+}
+
 fn opened() -> RoundOpened {
     RoundOpened {
         epoch: epoch(),
@@ -271,6 +276,7 @@ fn opened() -> RoundOpened {
             priority: 1,
         }],
         opened_by: OpenedBy::Retry { of: run() },
+        by: None,
         part: 0,
         parts: 0,
     }
