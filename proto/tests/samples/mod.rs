@@ -250,7 +250,7 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
 }
 
 /// A round that a person asked for.
-pub fn opened_by_name() -> RoundOpened {
+pub(crate) fn opened_by_name() -> RoundOpened {
     RoundOpened { slot: None, opened_by: OpenedBy::Operator, by: Some("anna".to_owned()), ..opened() }
 }
 
