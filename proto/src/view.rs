@@ -232,6 +232,9 @@ pub struct RoundView {
     pub slot: Option<Timestamp>,
     pub opened_at: Timestamp,
     pub opened_by: OpenedBy,
+    /// Who asked for it, where a person or a script did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     pub deadline: Timestamp,
     pub rule: Rule,
     pub expected: u32,

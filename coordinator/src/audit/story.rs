@@ -114,6 +114,7 @@ impl Story {
             rule: Rule::All,
             expected: names.iter().map(|name| expected(name)).collect(),
             opened_by: OpenedBy::Slot,
+            by: None,
             part: 0,
             parts: 0,
         }

@@ -116,10 +116,11 @@ fn list(page: &Page<RoundView>, now: Timestamp, screen: &Screen) {
 }
 
 fn row(round: &RoundView, now: Timestamp, screen: &Screen) -> Vec<String> {
+    let name = round.by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
     let opened_by = match &round.opened_by {
         OpenedBy::Slot => "slot".to_owned(),
-        OpenedBy::Operator => "operator".to_owned(),
-        OpenedBy::Retry { of } => format!("retry of {}", short(of)),
+        OpenedBy::Operator => format!("operator{name}"),
+        OpenedBy::Retry { of } => format!("retry of {}{name}", short(of)),
         OpenedBy::Node => "node".to_owned(),
     };
     vec![
@@ -136,8 +137,9 @@ fn row(round: &RoundView, now: Timestamp, screen: &Screen) -> Vec<String> {
 /// A whole round for people: the verdict's line, the table of its nodes, what came late.
 pub(super) fn show(detail: &RoundDetail, screen: &Screen) {
     let round = &detail.round;
+    let by = round.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     screen.line(&format!(
-        "round {}  {} {}  opened {}  deadline {}  rule {}",
+        "round {}  {} {}  opened {}{by}  deadline {}  rule {}",
         round.id,
         round.routine,
         round.task,

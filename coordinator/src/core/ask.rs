@@ -20,8 +20,18 @@ use super::step::{Effect, Step, Ticket};
 /// Requests that wait for decisions on their way.
 pub(super) const ASKS_MAX: usize = 1000;
 
+/// Of the name of whoever asks so much is kept.
+const NAME_CHARS_MAX: usize = 100;
+
 /// What a request leads to: decisions, and the reply once they stand; without decisions the reply is given at once.
 pub(super) type Answered = (Vec<CoordinatorFact>, Reply);
+
+/// Which request opens a round, and who made it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    request: Uuid,
+    by: &'a str,
+}
 
 /// Takes in a request; who does not lead, or does not see the log, cannot act on it.
 pub(super) fn admit(mesh: &mut Mesh, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
@@ -69,11 +79,12 @@ pub(super) fn lost_the_lead(mesh: &Mesh) -> Reply {
 
 fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answered {
     match request {
-        Request::Start { routine, nodes, task, request, by: _ } => {
-            start(mesh, policy, now, &routine, nodes, task, request)
+        Request::Start { routine, nodes, task, request, by } => {
+            let asked = Asked { request, by: &by };
+            start(mesh, policy, now, &routine, nodes, task, asked)
         }
         Request::Cancel { id, by } => cancel(mesh, id, &by),
-        Request::Retry { id, request, by: _ } => retry(mesh, policy, now, id, request),
+        Request::Retry { id, request, by } => retry(mesh, policy, now, id, Asked { request, by: &by }),
         Request::Retire { node, by } => retire(mesh, node, by),
         Request::SetLimit { name, value, by } => set_limit(mesh, name, value, by),
         Request::SetMonitor { monitor, replaces, by } => monitor_ask::set(mesh, now, monitor, replaces, &by),
@@ -114,9 +125,9 @@ fn start(
     name: &RoutineName,
     nodes: Vec<NodeId>,
     task: TaskKind,
-    request: Uuid,
+    asked: Asked<'_>,
 ) -> Answered {
-    let round = RoundId(request);
+    let round = RoundId(asked.request);
     if mesh.rounds.contains_key(&round) {
         return (Vec::new(), Reply::Opened { round });
     }
@@ -143,7 +154,8 @@ fn start(
     }
     let chosen: BTreeSet<NodeId> = if nodes.is_empty() { routine.nodes.clone() } else { nodes.into_iter().collect() };
     let expected = chosen.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
-    let new = NewRound { round, routine: name.clone(), task, slot: None, expected, opened_by: OpenedBy::Operator };
+    let (opened_by, by) = (OpenedBy::Operator, Some(named(asked.by)));
+    let new = NewRound { round, routine: name.clone(), task, slot: None, expected, opened_by, by };
     (opened(mesh, policy, now, new), Reply::Opened { round })
 }
 
@@ -154,6 +166,11 @@ fn why_not(mesh: &Mesh, id: &NodeId, routine: &RoutineName) -> Option<String> {
         Some(node) if !node.routines.contains_key(routine) => Some(format!("{id} has not announced this plan")),
         Some(_) => None,
     }
+}
+
+/// A name as it goes into the log.
+fn named(by: &str) -> String {
+    by.chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// `id` is a run's or a round's.
@@ -182,19 +199,14 @@ fn cancel(mesh: &Mesh, id: Uuid, by: &str) -> Answered {
     }
     let fact = |run: &Run| {
         let command = CommandId::of("cancel", run.id.0, "");
-        CoordinatorFact::from(CancelAsked {
-            epoch: mesh.epoch(),
-            run: run.id,
-            command,
-            by: by.chars().take(100).collect(),
-        })
+        CoordinatorFact::from(CancelAsked { epoch: mesh.epoch(), run: run.id, command, by: named(by) })
     };
     (fresh.into_iter().map(fact).collect(), Reply::Done { message })
 }
 
 /// `id` is a run's, or a round's: then every node that is not good is tried again.
-fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) -> Answered {
-    let round = RoundId(request);
+fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, asked: Asked<'_>) -> Answered {
+    let round = RoundId(asked.request);
     if mesh.rounds.contains_key(&round) {
         return (Vec::new(), Reply::Opened { round });
     }
@@ -226,7 +238,8 @@ fn retry(mesh: &Mesh, policy: &Policy, now: Timestamp, id: Uuid, request: Uuid) 
     let mut facts: Vec<CoordinatorFact> = lost.collect();
     let nodes: BTreeSet<&NodeId> = bad.iter().map(|run| &run.node).collect();
     let expected = nodes.into_iter().filter_map(|node| expected_of(mesh, node, &routine, round, task)).collect();
-    let new = NewRound { round, routine, task, slot: None, expected, opened_by: OpenedBy::Retry { of } };
+    let (opened_by, by) = (OpenedBy::Retry { of }, Some(named(asked.by)));
+    let new = NewRound { round, routine, task, slot: None, expected, opened_by, by };
     facts.extend(opened(mesh, policy, now, new));
     (facts, Reply::Opened { round })
 }
@@ -254,7 +267,7 @@ fn retire(mesh: &Mesh, node: NodeId, by: String) -> Answered {
         Some(_) => {
             let message =
                 format!("{node} is retired; later rounds do not expect it, and it is back when it announces plans");
-            let fact = NodeRetired { epoch: mesh.epoch(), node, by: by.chars().take(100).collect() };
+            let fact = NodeRetired { epoch: mesh.epoch(), node, by: named(&by) };
             (vec![fact.into()], Reply::Done { message })
         }
     }
@@ -265,7 +278,7 @@ fn set_limit(mesh: &Mesh, name: LimitName, value: u32, by: String) -> (Vec<Coord
         0 => format!("limit {name} is 0: nothing that counts against it starts until it is raised"),
         value => format!("limit {name} is {value}"),
     };
-    let fact = LimitSet { epoch: mesh.epoch(), name, value, by: by.chars().take(100).collect() };
+    let fact = LimitSet { epoch: mesh.epoch(), name, value, by: named(&by) };
     (vec![fact.into()], Reply::Done { message })
 }
 

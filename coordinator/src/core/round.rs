@@ -23,6 +23,9 @@ pub struct Round {
     pub deadline: Timestamp,
     pub rule: Rule,
     pub opened_by: OpenedBy,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// How many runs are expected so far; final once `opening` is absent.
     pub expected: u32,
     /// Present while facts that open the round are still to come.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use landfall_proto::alert::{AlertKey, Severity};
 use landfall_proto::id::{NodeId, RoutineName};
+use landfall_proto::report::Reason;
 use landfall_proto::time::{Duration, Timestamp, after};
 
 use super::agenda::Matter;
@@ -17,7 +18,6 @@ use super::step::Notice;
 use super::tell;
 use super::verify::listed;
 use super::wish::{Wanted, Wishes, difference, fix_of};
-use landfall_proto::report::Reason;
 
 /// So many failing routines make one alert for the whole cluster.
 pub const ROUTINES_TOGETHER: usize = 3;

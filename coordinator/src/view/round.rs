@@ -36,6 +36,7 @@ pub fn round(round: &Round) -> RoundView {
         slot: round.slot,
         opened_at: round.opened_at,
         opened_by: round.opened_by.clone(),
+        by: round.by.clone(),
         deadline: round.deadline,
         rule: round.rule.clone(),
         expected: round.expected,

@@ -120,7 +120,9 @@ fn timeline(run: &Run, round: Option<&Round>) -> Vec<TimelineEntry> {
     let mut entries = Vec::new();
     let mut add = |at: Timestamp, what: String| entries.push(TimelineEntry { at, what });
     if run.expected {
-        add(run.queued_at, "entered the queue".to_owned());
+        let asked =
+            round.and_then(|round| round.by.as_ref()).map(|by| format!(": {by} asked for it")).unwrap_or_default();
+        add(run.queued_at, format!("entered the queue{asked}"));
     }
     if let Some(sent) = &run.sent {
         let accepted = if sent.accepted { ", which took it on" } else { "" };

@@ -276,6 +276,7 @@ fn opened() -> RoundOpened {
         part: 0,
         parts: 1,
         opened_by: OpenedBy::Slot,
+        by: None,
     }
 }
 

@@ -108,6 +108,9 @@ pub struct RoundOpened {
     /// At most [`EXPECTED_PER_FACT_MAX`]; a larger round is opened by several facts.
     pub expected: Vec<ExpectedRun>,
     pub opened_by: OpenedBy,
+    /// Who asked for it, where a person or a script did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Which of `parts` this is, from 0. The round is open once its last part stands in the log.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub part: u32,

@@ -339,6 +339,11 @@ fn ping() -> Ping {
     }
 }
 
+/// A round that a person asked for.
+pub(crate) fn opened_by_name() -> RoundOpened {
+    RoundOpened { slot: None, opened_by: OpenedBy::Operator, by: Some("anna".to_owned()), ..opened() }
+}
+
 fn opened() -> RoundOpened {
     RoundOpened {
         epoch: epoch(),
@@ -361,6 +366,7 @@ fn opened() -> RoundOpened {
             priority: 1,
         }],
         opened_by: OpenedBy::Retry { of: run() },
+        by: None,
         part: 0,
         parts: 0,
     }

@@ -186,8 +186,11 @@ fn coordinator(fact: &CoordinatorFact) -> (Tone, String) {
 fn opened(body: &RoundOpened) -> (Tone, String) {
     let by = match &body.opened_by {
         OpenedBy::Slot => "for its slot".to_owned(),
-        OpenedBy::Operator => "by an operator".to_owned(),
-        OpenedBy::Retry { of } => format!("to retry run {}", short(of)),
+        OpenedBy::Operator => format!("by {}", body.by.as_deref().unwrap_or("an operator")),
+        OpenedBy::Retry { of } => {
+            let by = body.by.as_ref().map(|by| format!(", asked by {by}")).unwrap_or_default();
+            format!("to retry run {}{by}", short(of))
+        }
         OpenedBy::Node => "because a node ran on its own".to_owned(),
     };
     let nodes: Vec<&str> = body.expected.iter().take(10).map(|expected| expected.node.as_str()).collect();

@@ -77,6 +77,7 @@ fn opened() -> CoordinatorFact {
         rule: Rule::All,
         expected: expected.into(),
         opened_by: OpenedBy::Operator,
+        by: Some("ann".to_owned()),
         part: 0,
         parts: 0,
     })

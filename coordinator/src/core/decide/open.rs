@@ -26,6 +26,7 @@ pub(in crate::core) struct NewRound {
     pub(in crate::core) slot: Option<Timestamp>,
     pub(in crate::core) expected: Vec<ExpectedRun>,
     pub(in crate::core) opened_by: OpenedBy,
+    pub(in crate::core) by: Option<String>,
 }
 
 /// The round of the latest slot that is due and was not considered. Earlier ones that passed meanwhile are not opened,
@@ -41,7 +42,15 @@ pub(super) fn due_slot(mesh: &Mesh, policy: &Policy, now: Timestamp, name: &Rout
     }
     let task = TaskKind::Backup;
     let expected = routine.nodes.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
-    let new = NewRound { round, routine: name.clone(), task, slot: Some(slot), expected, opened_by: OpenedBy::Slot };
+    let new = NewRound {
+        round,
+        routine: name.clone(),
+        task,
+        slot: Some(slot),
+        expected,
+        opened_by: OpenedBy::Slot,
+        by: None,
+    };
     Look::decided(opened(mesh, policy, now, new), again_at)
 }
 
@@ -92,7 +101,7 @@ pub(super) fn stray(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) -
     if expected.is_empty() {
         expected = runs().map(as_expected).collect();
     }
-    let new = NewRound { round: id, routine, task, slot: first.slot, expected, opened_by: OpenedBy::Node };
+    let new = NewRound { round: id, routine, task, slot: first.slot, expected, opened_by: OpenedBy::Node, by: None };
     Look::decided(opened(mesh, policy, now, new), None)
 }
 
@@ -139,6 +148,7 @@ pub(in crate::core) fn opened(mesh: &Mesh, policy: &Policy, now: Timestamp, new:
             rule: policy.rule(&new.routine),
             expected,
             opened_by: new.opened_by.clone(),
+            by: new.by.clone(),
             part,
             parts,
         })

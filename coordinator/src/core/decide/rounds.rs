@@ -56,8 +56,8 @@ fn reopen(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> Look {
     };
     let expected =
         nodes.iter().filter_map(|node| expected_of(mesh, node, &round.routine, round.id, round.task)).collect();
-    let (routine, opened_by) = (round.routine.clone(), round.opened_by.clone());
-    let new = NewRound { round: round.id, routine, task: round.task, slot: round.slot, expected, opened_by };
+    let (routine, opened_by, by) = (round.routine.clone(), round.opened_by.clone(), round.by.clone());
+    let new = NewRound { round: round.id, routine, task: round.task, slot: round.slot, expected, opened_by, by };
     Look::decided(opened(mesh, policy, now, new), None)
 }
 

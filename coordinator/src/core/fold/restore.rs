@@ -169,8 +169,10 @@ impl Mesh {
         self.agenda.mark(Matter::Queue);
         let round = self.rounds.get(&run.round);
         self.agenda.mark(if round.is_some() { Matter::Round(run.round) } else { Matter::Stray(run.round) });
-        if let Some(deadline) = round.map(|round| round.deadline).filter(|_| run.is_active() && !run.expected) {
-            self.agenda.wake_by(Matter::Run(run.id), deadline);
+        if let Some(round) = round.filter(|_| run.is_active())
+            && (!run.expected || round.verdict.is_some())
+        {
+            self.agenda.wake_by(Matter::Run(run.id), round.deadline);
         }
         let about = Matter::RoutineAlerts(run.routine.clone());
         if self.index.alerts_about.contains_key(&about) {

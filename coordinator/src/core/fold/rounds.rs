@@ -64,6 +64,7 @@ impl Mesh {
             deadline: body.deadline,
             rule: body.rule.clone(),
             opened_by: body.opened_by.clone(),
+            by: body.by.clone(),
             expected: 0,
             opening: Some(Parts { epoch: body.epoch, seen: 0, of: body.parts.max(1) }),
             asks: Vec::new(),

@@ -3,7 +3,7 @@
 use landfall_proto::fact::agent::{RunAbout, RunFinished, RunMilestone, RunPhase, RunRetried, RunStarted};
 use landfall_proto::id::{NodeId, RoutineName, RunId};
 use landfall_proto::plan::RepositoryLock;
-use landfall_proto::report::RunReport;
+use landfall_proto::report::{Reason, RunReport};
 use landfall_proto::time::Timestamp;
 
 use crate::core::agenda::Matter;
@@ -17,7 +17,9 @@ impl Mesh {
             return;
         }
         self.change(body.about.run, |run| {
-            if run.is_ended() {
+            // What the node does now is its later word: it had told the slot as missed, by a clock that was set right since.
+            run.end = run.end.take().filter(|end| end.report.is_some() || end.reason != Reason::Missed);
+            if run.end.is_some() {
                 return;
             }
             run.stage = Stage::Running;

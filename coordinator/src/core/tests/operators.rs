@@ -3,14 +3,14 @@
 use landfall_proto::command::{Action, Refused};
 use landfall_proto::control::{Problem, Reply, Request};
 use landfall_proto::fact::agent::RunMilestone;
-use landfall_proto::fact::coordinator::OpenedBy;
+use landfall_proto::fact::coordinator::{CoordinatorFact, OpenedBy};
 use landfall_proto::id::{NodeId, RoundId};
 use landfall_proto::limit::{LimitName, WaitReason};
 use landfall_proto::report::{Outcome, Reason, TaskKind};
 use landfall_proto::verdict::{Standing, VerdictKind};
 use uuid::Uuid;
 
-use super::world::{Does, GOOD, World, node, routine};
+use super::world::{Does, GOOD, World, node, routine, slot};
 use crate::core::run::Stage;
 
 fn refused(reply: Reply) -> Problem {
@@ -235,4 +235,24 @@ fn a_limit_of_zero_is_a_pause_and_says_so() {
     assert_eq!(world.run_of("a").stage, Stage::Queued);
     world.limit(LimitName::Cluster, 1);
     assert_eq!(world.run_of("a").outcome(), Some(Outcome::Ok));
+}
+
+#[test]
+fn who_asked_for_a_round_or_for_another_try_stands_in_the_log() {
+    let mut world = World::new(&["a"]);
+    world.agents.get_mut(&node("a")).unwrap().does = Does::End(Outcome::Failed, Reason::Network);
+    let (nodes, task, by) = (vec![node("a")], TaskKind::Backup, "ann".repeat(50));
+    world.ask(Request::Start { routine: routine(), nodes, task, by, request: Uuid::from_u128(5) });
+    let first = RoundId(Uuid::from_u128(5));
+    assert_eq!(world.mesh().rounds()[&first].by.as_ref().unwrap().len(), 100, "a name has its bounds");
+    world.pass("10s");
+    retry(&mut world, first.0, 6);
+    world.pass("10s");
+    let asked: Vec<Option<String>> = world
+        .decided()
+        .filter_map(|fact| if let CoordinatorFact::RoundOpened(body) = fact { Some(body.by) } else { None })
+        .collect();
+    assert_eq!(asked[1], Some("ann".to_owned()));
+    world.pass("65s");
+    assert_eq!(world.mesh().rounds()[&world.round_of(slot())].by, None, "nobody asks for a slot");
 }

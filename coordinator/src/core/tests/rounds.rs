@@ -305,10 +305,16 @@ fn a_slot_that_a_wrong_clock_told_as_missed_is_what_its_node_reports_after_all()
     assert_eq!(world.run_of("b").end.as_ref().unwrap().reason, Reason::Missed);
     let own = about(run, world.round().id, routine(), Some(slot()), TaskKind::Backup, Trigger::Autonomous);
     world.starts("b", own);
+    world.settle();
+    assert_eq!(
+        (world.run_of("b").stage, world.run_of("b").end.clone()),
+        (Stage::Running, None),
+        "whichever was read first"
+    );
     world.ends("b", run, Outcome::Ok, Reason::Completed);
     world.settle();
     let end = world.run_of("b").end.clone().unwrap();
-    assert_eq!((end.outcome, end.report.is_some()), (Outcome::Ok, true));
+    assert_eq!((end.outcome, end.report.is_some(), world.mesh().active_count()), (Outcome::Ok, true, 0));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(in crate::edge) fn round(number: u128, routine: &str, second: i64) -> Round 
         deadline: at(second + 100),
         rule: Rule::All,
         opened_by: OpenedBy::Operator,
+        by: Some("ann".to_owned()),
         expected: 1,
         opening: None,
         asks: Vec::new(),

@@ -72,7 +72,7 @@ pub(super) fn rounds(rounds: &[RoundView], now: Timestamp) -> Markup {
                     td data-name="Verdict" { (verdict(round)) }
                     td data-name="Nodes" { (standing(round)) }
                     td.tight data-name="Opened" { (time(round.opened_at, now)) }
-                    td data-name="By" { (opened_by(&round.opened_by)) }
+                    td data-name="By" { (opened_by(&round.opened_by)) @if let Some(by) = &round.by { span.sub { (by) } } }
                     td.tight data-name="Concluded" {
                         @match round.concluded_at {
                             Some(at) => (time(at, now)), None => { "due " (time(round.deadline, now)) }

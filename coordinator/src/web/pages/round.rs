@@ -55,6 +55,7 @@ fn head(detail: &RoundDetail, now: Timestamp) -> Markup {
                 p.sub {
                     (round.task) " · round " span.mono { (short_round(round.id)) } " · opened "
                     (time(round.opened_at, now)) " by " (list::opened_by(&round.opened_by))
+                    @if let Some(by) = &round.by { " (" (by) ")" }
                 }
             }
             div.acts {
