@@ -10,6 +10,7 @@ readonly nats_floor="2.10"
 readonly nextest_version="0.9.143"
 readonly deny_version="0.20.2"
 readonly schemathesis_version="4.32.5"
+readonly borgmatic_version="2.1.10"
 
 usage() {
   cat <<'HELP'
@@ -31,6 +32,7 @@ Prints the path of each named program, one per line, fetching it first when it i
   cargo-nextest    the test runner: the one on PATH, else built by cargo
   cargo-deny       the licence and source check: the one on PATH, else built by cargo
   schemathesis     draws requests from the API's own document, from PyPI into a folder of its own
+  borgmatic        a program with a hook that pings, from PyPI into a folder of its own
 
 Programs are kept in $LANDFALL_TOOLS (default: ~/.cache/landfall/tools); remove a program's folder there to fetch it again.
 A variable LANDFALL_<NAME>, such as LANDFALL_RESTIC_OLD=/opt/restic, names a program of your own instead; NATS_SERVER does so for
@@ -348,6 +350,7 @@ fetch() {
   cargo-nextest) fetch_crate cargo-nextest "$nextest_version" ;;
   cargo-deny) fetch_crate cargo-deny "$deny_version" ;;
   schemathesis) fetch_python schemathesis "$schemathesis_version" ;;
+  borgmatic) fetch_python borgmatic "$borgmatic_version" ;;
   esac
 }
 
@@ -391,8 +394,8 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | shellcheck | faketime | \
-      cargo-nextest | cargo-deny) ;;
+    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | borgmatic | shellcheck | \
+      faketime | cargo-nextest | cargo-deny) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

@@ -93,7 +93,7 @@ enum Verb {
     /// Limits on how much runs at once, and how to change them
     Limits(limits::Limits),
     /// Programs that Landfall does not run and that ping instead
-    Monitor(monitor::Monitors),
+    Monitor(Box<monitor::Monitors>),
     /// Run a routine now
     Start(acts::Start),
     /// End a run, or all runs of a round
@@ -179,7 +179,7 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Routines(options) => routines::run(&options, mesh, screen).await,
         Verb::Alerts(options) => alerts::run(&options, mesh, screen).await,
         Verb::Limits(options) => limits::run(&options, mesh, screen).await,
-        Verb::Monitor(options) => monitor::run(options, mesh, screen).await,
+        Verb::Monitor(options) => monitor::run(*options, mesh, screen).await,
         Verb::Start(options) => acts::start(options, mesh, screen).await,
         Verb::Cancel(options) => acts::cancel(&options, mesh, screen).await,
         Verb::Retry(options) => acts::retry(&options, mesh, screen).await,
