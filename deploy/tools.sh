@@ -13,6 +13,7 @@ readonly schemathesis_version="4.32.5"
 readonly node_floor="20"
 readonly playwright_version="1.65.1"
 readonly playwright_sha512="86a3e9cfb6e548c3f1595768784d728814b35ec2a254e77693e9230af994cb00f618f3b60ddf477dc5a7abd34dd061db3590c5819f497c116bf97e7f04ba34ab"
+readonly borgmatic_version="2.1.10"
 
 usage() {
   cat <<'HELP'
@@ -37,6 +38,7 @@ Prints the path of each named program, one per line, fetching it first when it i
   chromium         the browser that looks at the pages: the one on PATH, else Debian's without a window
   node             runs what the browser is to do: 20 or newer on PATH, else Debian 13's, with its npm
   playwright       the folder of playwright-core, which leads the browser; by npm, from where this machine's npm fetches
+  borgmatic        a program with a hook that pings, from PyPI into a folder of its own
 
 Programs are kept in $LANDFALL_TOOLS (default: ~/.cache/landfall/tools); remove a program's folder there to fetch it again.
 A variable LANDFALL_<NAME>, such as LANDFALL_RESTIC_OLD=/opt/restic, names a program of your own instead; NATS_SERVER does so for
@@ -460,6 +462,7 @@ fetch() {
   chromium) fetch_chromium ;;
   node) fetch_node ;;
   playwright) fetch_playwright ;;
+  borgmatic) fetch_python borgmatic "$borgmatic_version" ;;
   esac
 }
 
@@ -504,8 +507,8 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | shellcheck | faketime | \
-      cargo-nextest | cargo-deny | chromium | node | playwright) ;;
+    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | borgmatic | shellcheck | \
+      faketime | cargo-nextest | cargo-deny | chromium | node | playwright) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

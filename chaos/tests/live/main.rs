@@ -11,6 +11,7 @@ mod guards;
 mod limits;
 mod messages;
 mod metrics;
+mod pings;
 mod programs;
 mod rebuild;
 mod rounds;

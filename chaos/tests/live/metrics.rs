@@ -110,7 +110,7 @@ fn prometheus(place: &Place, coordinator: &str, alertmanager: &Server) -> Server
 }
 
 /// Where the coordinator's log says that its pages are.
-async fn pages_of(log: PathBuf) -> String {
+pub(super) async fn pages_of(log: PathBuf) -> String {
     until("the coordinator names the address of its pages", seconds(15), async || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let (_, rest) = text.split_once("address=")?;

@@ -97,7 +97,7 @@ enum Verb {
     /// Limits on how much runs at once, and how to change them
     Limits(limits::Limits),
     /// Programs that Landfall does not run and that ping instead
-    Monitor(monitor::Monitors),
+    Monitor(Box<monitor::Monitors>),
     /// The room of destinations, and when each will be full
     Storages(storages::Storages),
     /// What landed, the newest first, and who saw it there
@@ -195,7 +195,7 @@ async fn with_mesh(verb: Verb, mesh: &Mesh, screen: &Screen) -> Result<ExitCode,
         Verb::Routines(options) => routines::run(&options, mesh, screen).await,
         Verb::Alerts(options) => alerts::run(&options, mesh, screen).await,
         Verb::Limits(options) => limits::run(&options, mesh, screen).await,
-        Verb::Monitor(options) => monitor::run(options, mesh, screen).await,
+        Verb::Monitor(options) => monitor::run(*options, mesh, screen).await,
         Verb::Snapshots(options) => snapshots::run(&options, mesh, screen).await,
         Verb::Storages(options) => storages::run(&options, mesh, screen).await,
         Verb::Start(options) => acts::start(options, mesh, screen).await,

@@ -13,6 +13,7 @@ const FEED_MAX: usize = 1024;
 
 /// Something that onlookers may want to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "every news travels behind one shared pointer")]
 pub enum News {
     /// Records that one commit has changed.
     Changed(Changed),

@@ -216,7 +216,7 @@ fn announcement() -> PlanAnnouncement {
 }
 
 pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
-    vec![
+    let mut facts = vec![
         LeaderClaimed { epoch: epoch(), holder: holder(), log: None }.into(),
         opened().into(),
         Dispatched {
@@ -281,6 +281,13 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
         .into(),
         LimitSet { epoch: epoch(), name: "storage:nas".parse().unwrap(), value: 2, by: "anna".to_owned() }.into(),
         NodeRetired { epoch: epoch(), node: node(), by: "anna".to_owned() }.into(),
+    ];
+    facts.extend(monitor_facts());
+    facts
+}
+
+fn monitor_facts() -> [CoordinatorFact; 4] {
+    [
         MonitorSet { epoch: epoch(), monitor: monitor(), set_at: at("2026-11-21T01:00:00Z"), by: "anna".to_owned() }
             .into(),
         MonitorRemoved { epoch: epoch(), name: routine(), by: "anna".to_owned() }.into(),

@@ -98,6 +98,8 @@ impl Ledger {
             nodes: self.durable.nodes.clone(),
             routines: self.durable.routines.clone(),
             limits: self.durable.limits.clone(),
+            monitors: self.durable.monitors.iter().map(|(name, it)| (name.clone(), Some(it.clone()))).collect(),
+            ping_keys: self.durable.ping_keys.iter().map(|(label, it)| (label.clone(), Some(it.clone()))).collect(),
             alerts: self.durable.alerts.clone(),
             rounds: self.durable.rounds.clone(),
             runs: self.durable.runs.clone(),

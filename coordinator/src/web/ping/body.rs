@@ -90,7 +90,7 @@ fn named(line: &str) -> String {
     {
         let value = &line[end..];
         // Whatever ends the name, then a sign that says what it is, then what stands around the value.
-        let begin = value.find(['=', ':']).filter(|at| value[..*at].chars().all(|sign| is_of_name(sign)));
+        let begin = value.find(['=', ':']).filter(|at| value[..*at].chars().all(is_of_name));
         let Some(begin) = begin else {
             told.push_str(&line[from..end]);
             from = end;

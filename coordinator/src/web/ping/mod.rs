@@ -119,23 +119,20 @@ async fn take(
         body,
         said: Said { error: said.error.map(|error| body::word(&error, secret)), ..said },
     };
-    match site.door.ask(Request::Ping { to, ping }).await {
-        Reply::Pinged(PingAnswer::NotFound) => {
-            site.pings.missed(address, &place);
-            Err(address::NOT_FOUND)
-        }
-        Reply::Pinged(answer) => {
-            site.pings.found(place);
-            Ok(answer)
-        }
+    let reply = site.door.ask(Request::Ping { to, ping }).await;
+    let Reply::Pinged(answer) = reply else {
         // What nobody could take stands nowhere: the client has to come again.
-        other => {
-            if let Reply::Refused(problem) = other {
-                tracing::warn!(why = problem.why, "a ping could not be taken; its sender is told to repeat it");
-            }
-            Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "try again"))
+        if let Reply::Refused(problem) = reply {
+            tracing::warn!(why = problem.why, "a ping could not be taken; its sender is told to repeat it");
         }
+        return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
+    };
+    if answer == PingAnswer::NotFound {
+        site.pings.missed(address, &place);
+    } else {
+        site.pings.found(place);
     }
+    Ok(answer)
 }
 
 /// A header as text, as long as a word may be.
