@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
-use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
+use crate::web::markup::{self, Section, Tone, age, heads, said, span, tag, time};
 
 const ROWS: u32 = 50;
 
@@ -44,7 +44,7 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                     (tag(markup::of_severity(alert.severity), alert.severity.as_str())) " since "
                     (time(view.raised_at, now)) " · " code { (alert.key) }
                 }
-                @if !alert.fix.is_empty() { p { b { "Now: " } (alert.fix) } }
+                @if !alert.fix.is_empty() { p { b { "Now: " } (said(&alert.fix)) } }
                 p.sub {
                     @if let Some(round) = alert.round { a href={ "/rounds/" (round) } { "its round" } " · " }
                     @if let Some(routine) = &alert.routine { a href={ "/routines/" (routine) } { (routine) } " · " }

@@ -13,7 +13,7 @@ use super::shown::{Glance, Shown};
 use super::{acting, acts, list, round};
 use crate::edge::clock;
 use crate::web::access::Role;
-use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, tag, time};
+use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, lasting, tag, time};
 
 const ROUNDS: u32 = 10;
 
@@ -162,8 +162,8 @@ fn protection(routine: &RoutineView) -> Markup {
                         None => (dash_because("no plan says how old a backup may be"))
                     }
                 }
-                dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
-                dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
+                dt { "Starts within" } dd { (lasting(routine.start_within_ms)) " of its slot" }
+                dt { "Ends within" } dd { (lasting(routine.finish_within_ms)) " of its slot; then the round is judged" }
                 dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
             }
         }
