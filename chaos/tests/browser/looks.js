@@ -27,9 +27,9 @@ function faint() {
   return Array.from(found, (pair) => pair.join(' '));
 }
 
-// Every page in both colours and two widths.
+// Every page in both colours, and on the narrowest phone.
 async function fit({ context, open, demand, picture, pictures }, visit, paths) {
-  for (const colorScheme of ['light', 'dark']) for (const width of [1280, 320]) {
+  for (const [colorScheme, width] of [['light', 1280], ['dark', 1280], ['light', 320]]) {
     const made = await context(visit, { viewport: { width, height: 900 }, colorScheme });
     for (const path of paths) {
       const page = await open(made, path);
@@ -96,7 +96,7 @@ async function keyboard({ context, open, demand }, visit) {
 // Thousands of updates, as a night brings them: rows come and go, words change, logs grow. What the browser keeps stays as it was.
 async function night({ context, open, live, demand }, visit, runPath) {
   const made = await context(visit);
-  for (const [path, table] of [['/', 'board'], ['/queue', 'queue'], [runPath, 'run-facts']].filter(([path]) => path)) {
+  for (const [path, table] of [['/', 'board'], [runPath, 'run-facts']].filter(([path]) => path)) {
     const page = await open(made, path);
     await live(page);
     await page.waitForFunction(() => window.parts);

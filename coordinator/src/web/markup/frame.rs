@@ -106,8 +106,17 @@ pub(in crate::web) fn problem(problem: &Problem) -> Markup {
     html! {
         div.banner.bad role="alert" {
             strong { (problem.what) }
-            @if !problem.why.is_empty() { div { "Why: " (problem.why) } }
-            @if !problem.fix.is_empty() { div { "Now: " (problem.fix) } }
+            @if !problem.why.is_empty() { div { "Why: " (said(&problem.why)) } }
+            @if !problem.fix.is_empty() { div { "Now: " (said(&problem.fix)) } }
+        }
+    }
+}
+
+/// A sentence in which a command or a key stands between backticks.
+pub(in crate::web) fn said(words: &str) -> Markup {
+    html! {
+        @for (place, part) in words.split('`').enumerate() {
+            @if place % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -128,5 +137,16 @@ pub(in crate::web) fn heads(names: &[&str]) -> Markup {
                 }
             }
         } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_nothing_is_more_than_text() {
+        assert_eq!(said("run `a <b>` now <i>").into_string(), "run <code>a &lt;b&gt;</code> now &lt;i&gt;");
+        assert_eq!(said("as it is").into_string(), "as it is");
     }
 }

@@ -92,6 +92,9 @@ fn answer(board: &BoardView, now: Timestamp) -> Markup {
                 h1 { (words) }
                 p.sub {
                     (more(board.counts))
+                    @if board.counts.unbounded > 0 {
+                        " A line like " code { "rpo = \"26h\"" } " in a plan says how old its last good backup may be."
+                    }
                     @if let Some(at) = oldest { " The oldest last good backup is from " (time(at, now)) "." }
                 }
             }
@@ -155,7 +158,7 @@ fn more(counts: BoardCounts) -> String {
         (counts.too_old, "older than their RPO"),
         (counts.never, "without any good backup"),
         (counts.waiting, "waiting for the first one"),
-        (counts.unbounded, "good, without an RPO to measure them by: a line like `rpo = \"26h\"` in the plan sets one"),
+        (counts.unbounded, "good, without an RPO to measure them by"),
         (counts.unheard, "on nodes that are not heard"),
     ] {
         if count > 0 {

@@ -47,7 +47,7 @@ fn cards(queue: &QueueView, query: &Query) -> Markup {
             (card(query, Some(QueueCard::Failed), queue.failed > 0, "Failed, 24 h", "Runs that failed, landed in part only or were lost within the last 24 hours, against the 24 hours before",
                 &format!("{least}{}", queue.failed), trend(queue.failed, queue.failed_before)))
             (card(query, None, false, "Average duration", "Mean of the last 50 completed runs, from start to end; time in the queue does not count",
-                &average, html! { "of the last " (queue.average_of) " completed" }))
+                &average, html! { @if queue.average_of > 0 { "of the last " (queue.average_of) " completed" } @else { "nothing has completed yet" } }))
         }
     }
 }
@@ -170,10 +170,10 @@ fn waiting(queue: &QueueView, now: Timestamp) -> Markup {
                 }
             }
             div.scroll { table.fold {
-                (heads(&["#Place", "Run", "Node", "Routine", "Type", "Waits for", "Since", "Actions"]))
+                (heads(&["Place", "Run", "Node", "Routine", "Type", "Waits for", "Since", "Actions"]))
                 tbody { @for (place, run) in queue.waiting.iter().enumerate() {
                     tr id={ "q-" (run.id) } {
-                        td.num data-name="Place" { (place + 1) }
+                        td data-name="Place" { (place + 1) }
                         th.mono scope="row" { a href={ "/runs/" (run.id) } { (short(run.id)) } }
                         td data-name="Node" { a href={ "/nodes/" (run.node) } { (run.node) } }
                         td data-name="Routine" { (run.routine) }

@@ -165,7 +165,7 @@ fn late(detail: &RoundDetail) -> Markup {
         section.card {
             h2 { "After the verdict" }
             @if detail.late.is_empty() {
-                p.sub { @if detail.verdict.is_some() { "Nothing arrived late." } @else { "There is none yet. What arrives behind it will stand here, and changes it no more." } }
+                p.sub { @if detail.verdict.is_some() { "Nothing arrived late." } @else { "There is no verdict yet. What arrives after it will be listed here and will not change it." } }
             } @else {
                 ol.steps { @for entry in &detail.late { li { (when(entry.at)) span { (entry.what) } } } }
             }

@@ -13,7 +13,7 @@ use super::shown::{Glance, Shown};
 use super::{acting, acts, card, list, round};
 use crate::edge::clock;
 use crate::web::access::Role;
-use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, tag, time};
+use crate::web::markup::{self, Section, Tone, age, dash, dash_because, heads, lasting, tag, time};
 
 const ROUNDS: u32 = 10;
 
@@ -156,6 +156,50 @@ fn in_zone(at: Timestamp, zone: Option<&str>) -> String {
     local.map_or_else(|| markup::instant(at), |local| local.strftime("%a %Y-%m-%d %H:%M %:z").to_string())
 }
 
+<<<<<<< ours
+||||||| base
+fn protection(routine: &RoutineView) -> Markup {
+    html! {
+        section.card {
+            h2 { "Protection" }
+            dl.facts {
+                dt { "RPO" }
+                dd {
+                    @match routine.rpo_ms {
+                        Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" },
+                        None => (dash_because("no plan says how old a backup may be"))
+                    }
+                }
+                dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
+                dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
+                dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
+            }
+        }
+    }
+}
+
+=======
+fn protection(routine: &RoutineView) -> Markup {
+    html! {
+        section.card {
+            h2 { "Protection" }
+            dl.facts {
+                dt { "RPO" }
+                dd {
+                    @match routine.rpo_ms {
+                        Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" },
+                        None => (dash_because("no plan says how old a backup may be"))
+                    }
+                }
+                dt { "Starts within" } dd { (lasting(routine.start_within_ms)) " of its slot" }
+                dt { "Ends within" } dd { (lasting(routine.finish_within_ms)) " of its slot; then the round is judged" }
+                dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
+            }
+        }
+    }
+}
+
+>>>>>>> theirs
 fn nodes(name: &RoutineName, board: &BoardView, now: Timestamp) -> Markup {
     html! {
         section.card.flush {

@@ -14,7 +14,7 @@ use super::shown::{Glance, Shown};
 use super::{acts, queue};
 use crate::cli::human::short;
 use crate::web::markup::{
-    self, Section, bytes_or_dash, count_or_dash, dash, dash_because, span_or_dash, tag, time, when,
+    self, Section, bytes_or_dash, count_or_dash, dash, dash_because, said, span_or_dash, tag, time, when,
 };
 
 pub(super) async fn show(glance: Glance<'_>, id: RunId) -> Result<Shown, Problem> {
@@ -117,8 +117,8 @@ fn error(detail: &RunDetail) -> Markup {
                     @if let Some(exit) = detail.report.as_ref().and_then(|report| report.exit) {
                         dt { "Exit" } dd { (ended(exit)) }
                     }
-                    dt { "Cause" } dd { (detail.cause) }
-                    @if !detail.fix.is_empty() { dt { "Suggested fix" } dd { (detail.fix) } }
+                    dt { "Cause" } dd { (said(&detail.cause)) }
+                    @if !detail.fix.is_empty() { dt { "Suggested fix" } dd { (said(&detail.fix)) } }
                 }
             }
         }
