@@ -141,6 +141,9 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
     match kind {
         AlertKind::Stale => "Look at the node's last runs; retry the one that failed.",
         AlertKind::BrokenPlan => "Correct the named file; `landfall-agent plans` on the node shows every error.",
+        AlertKind::DestinationLow => {
+            "Free space there, give it more, or keep fewer snapshots; runs soon refuse to begin."
+        }
         AlertKind::StorageLow => "Free space there or give it more.",
         AlertKind::Filling => {
             "Free space there, give it more, or keep fewer snapshots; `landfall storages` shows how it grew."
@@ -174,6 +177,7 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "guard" => "the latest good run is within its bands",
         "history_lost" => "every node that is heard has sent what was missing",
         "coordinator_differs" => "its state is the leader's again, or it has gone",
+        "destination_low" => "it has room again",
         "filling" => "it has more time again, or no longer grows",
         "contradicted" => "a later snapshot was found",
         _ => "it is no longer so",
