@@ -118,7 +118,7 @@ impl Wanted {
             last_good_at: self.last_good_at,
             fix: self.fix,
             runbook,
-            stakes: stakes.filter(|stakes| !stakes.is_empty()),
+            stakes: stakes.filter(|stakes| !stakes.is_empty()).map(Box::new),
         }
     }
 }

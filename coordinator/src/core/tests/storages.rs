@@ -145,7 +145,7 @@ fn an_alert_says_whose_data_it_is_who_is_called_and_how_much_is_at_stake() {
     own.card = Some(Card { owner: Some("Eve".to_owned()), ..Card::default() });
     world.pass("2m");
     let notice = world.notices.iter().find(|notice| notice.alert.key.0 == "failed/nightly/a").unwrap();
-    let stakes = notice.alert.stakes.clone().unwrap();
+    let stakes = *notice.alert.stakes.clone().unwrap();
     assert_eq!(stakes.owner.as_deref(), Some("Eve"), "the policy wins over the plan");
     assert_eq!((stakes.contact.as_deref(), stakes.escalation), (Some("#orders"), vec!["Bob".to_owned()]));
     assert_eq!(stakes.rpo, Some(Duration::from_secs(86_400)));
