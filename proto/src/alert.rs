@@ -117,5 +117,5 @@ pub struct Alert {
     pub runbook: Option<String>,
     /// Whose data it is, who is called, and what was promised; absent where nobody wrote it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stakes: Option<Stakes>,
+    pub stakes: Option<Box<Stakes>>,
 }

@@ -162,7 +162,7 @@ mod tests {
         let cards = || announced.plans.iter().filter_map(|plan| plan.card.as_ref());
         assert_eq!((announced.plans.len(), cards().count()), (60, 60));
         assert!(cards().next().is_some_and(|card| !card.restore.is_empty()));
-        assert!(cards().last().is_some_and(|card| card.restore.is_empty() && card.owner.is_some()));
+        assert!(cards().next_back().is_some_and(|card| card.restore.is_empty() && card.owner.is_some()));
         assert!(cards().map(|card| encode(card).len()).sum::<usize>() <= CARDS_BYTES_MAX);
         assert!(encode(&announced).len() < landfall_proto::codec::FACT_BYTES_MAX);
     }

@@ -4,6 +4,7 @@
 
 mod agents;
 mod alerts;
+mod cards;
 mod cases;
 mod crashes;
 mod destinations;

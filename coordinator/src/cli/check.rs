@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn the_worst_decides_and_comes_first() {
         let failed = BoardRow { failures_since_good: 1, ..row(Grade::Protected) };
-        let answer = judge(&[failed.clone()], &[], now());
+        let answer = judge(std::slice::from_ref(&failed), &[], now());
         assert_eq!((answer.state, answer.details.len()), (State::Warning, 0));
         assert!(answer.summary.contains("failed (no_space); last good backup 10h"), "{}", answer.summary);
         let answer = judge(&[failed, row(Grade::TooOld)], &[alert(Severity::Warning)], now());

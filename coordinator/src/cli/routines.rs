@@ -102,7 +102,7 @@ fn card(routine: &RoutineView, now: Timestamp, screen: &Screen) {
     let card = &routine.card;
     let line = |name: &str, value: String| {
         if !value.is_empty() {
-            screen.line(&format!("{name:<9}{value}"));
+            screen.line(&format!("{name:<8} {value}"));
         }
     };
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -113,7 +113,7 @@ fn card(routine: &RoutineView, now: Timestamp, screen: &Screen) {
     line("class", text(&card.data_class));
     line("owner", text(&card.owner));
     line("contact", text(&card.contact));
-    line("then call", card.escalation.join(", then "));
+    line("then", card.escalation.join(", then "));
     line("runbook", text(&card.runbook));
     if let Some(known) = &routine.protection {
         let values = known.targets.iter().map(|target| target.value.as_str());

@@ -102,6 +102,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::MonitorLate
                 | AlertKind::MonitorsTogether
                 | AlertKind::Filling
+                | AlertKind::DestinationLow
                 | AlertKind::BrokenPlan => finding.cause,
             },
         });
@@ -117,7 +118,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
 /// What has to be looked at to judge an alert.
 pub(super) fn matter_of(alert: &Alert) -> Matter {
     let kind = alert.key.0.split('/').next().unwrap_or_default();
-    if kind == AlertKind::Filling.as_str() {
+    if kind == AlertKind::Filling.as_str() || kind == AlertKind::DestinationLow.as_str() {
         return Matter::Spaces;
     }
     let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use landfall_proto::fact::agent::{BrokenPlan, PlanAnnouncement, StartCause};
-use landfall_proto::id::{Incarnation, NodeId, RoundId, RoutineName, RunId};
+use landfall_proto::id::{Incarnation, NodeId, RoundId, RoutineName, RunId, TargetName};
 use landfall_proto::live::{BEAT_INTERVAL, BEATS_MISSED_MAX, LiveRun};
 use landfall_proto::report::{Evidence, Outcome, Reason, TaskKind, Vitals};
 use landfall_proto::time::{Duration, Timestamp};
@@ -146,6 +146,8 @@ pub struct Live {
     pub set_back_at: Option<Timestamp>,
     pub outbox: u64,
     pub vitals: Vitals,
+    /// Destinations with too little room, and since when its beats say so.
+    pub low_since: BTreeMap<TargetName, Timestamp>,
     pub runs: BTreeMap<RunId, LiveRun>,
     pub paused: Option<String>,
     pub version: String,

@@ -25,6 +25,9 @@ pub struct Policy {
     pub settle_within: Duration,
     /// A file system with a smaller share of free space is a finding.
     pub storage_low_percent: u8,
+    /// A destination with a smaller share of free space is a warning once that has lasted; it ends with five percent more.
+    pub destination_low_percent: u8,
+    pub destination_low_for: Duration,
     /// A destination that will be full within this is a warning, until there is half as much time again.
     pub filling_within: Duration,
     /// A node whose clock differs more from the leader's is a finding.
@@ -89,6 +92,7 @@ pub enum AlertKind {
     MonitorLate,
     MonitorsTogether,
     Filling,
+    DestinationLow,
 }
 
 impl Default for Policy {
@@ -98,6 +102,8 @@ impl Default for Policy {
             witness_within: Duration::from_secs(600),
             settle_within: Duration::from_secs(30),
             storage_low_percent: 10,
+            destination_low_percent: 15,
+            destination_low_for: Duration::from_secs(1800),
             filling_within: Duration::from_secs(14 * 86_400),
             clock_skew_max: Duration::from_secs(30),
             runbook_url: None,
@@ -161,6 +167,7 @@ impl AlertKind {
             Self::MonitorLate => "monitor_late",
             Self::MonitorsTogether => "monitors_together",
             Self::Filling => "filling",
+            Self::DestinationLow => "destination_low",
         }
     }
 }

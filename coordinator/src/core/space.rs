@@ -7,7 +7,7 @@ use landfall_proto::fact::agent::PlanAnnouncement;
 use landfall_proto::fact::coordinator::{CoordinatorFact, STORAGES_PER_FACT_MAX, SpaceSampled};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::overview::{Forecast, SpaceSample};
-use landfall_proto::report::Space;
+use landfall_proto::report::{Reason, Space};
 use landfall_proto::time::{Duration, Timestamp, after, between};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -33,6 +33,12 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(56 * 86_400);
 
 /// How often it is looked whether a day's sample is missing.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// How often while a destination has too little room.
+const LOOK_WHILE_LOW: Duration = Duration::from_secs(60);
+
+/// An alert about too little room ends with so many percent more than it began with.
+const ROOM_AGAIN_PERCENT: u8 = 5;
 
 /// How long the first beats of a leader are waited for.
 pub(super) const GATHERED_WITHIN: Duration = Duration::from_secs(30);
@@ -61,7 +67,19 @@ pub fn storage_name(node: &NodeId, plan: &PlanAnnouncement) -> String {
 
 /// What nodes that are heard see of their destinations. Of a storage that several see, the word of the latest counts.
 pub fn seen(mesh: &Mesh, now: Timestamp) -> BTreeMap<String, Space> {
-    let mut latest: BTreeMap<String, (Timestamp, Space)> = BTreeMap::new();
+    sights(mesh, now).into_iter().map(|(name, sight)| (name, sight.space)).collect()
+}
+
+/// What the node that was heard last sees of a storage.
+struct Sight {
+    heard_at: Timestamp,
+    space: Space,
+    /// Since when it has too little room.
+    low_since: Option<Timestamp>,
+}
+
+fn sights(mesh: &Mesh, now: Timestamp) -> BTreeMap<String, Sight> {
+    let mut latest: BTreeMap<String, Sight> = BTreeMap::new();
     for node in mesh.nodes().values().filter(|node| mesh.is_online(&node.id, now)) {
         let Some(live) = mesh.live(&node.id) else { continue };
         for state in node.routines.values().filter(|state| state.present) {
@@ -69,44 +87,51 @@ pub fn seen(mesh: &Mesh, now: Timestamp) -> BTreeMap<String, Space> {
             let Some(space) = live.vitals.targets.get(&state.plan.target).filter(|space| space.total_bytes > 0) else {
                 continue;
             };
-            let seen = (live.last_beat_at, *space);
-            let known = latest.entry(storage_name(&node.id, &state.plan)).or_insert(seen);
-            if seen.0 > known.0 {
-                *known = seen;
+            let low_since = live.low_since.get(&state.plan.target).copied();
+            let sight = Sight { heard_at: live.last_beat_at, space: *space, low_since };
+            let name = storage_name(&node.id, &state.plan);
+            if latest.get(&name).is_none_or(|known| known.heard_at < sight.heard_at) {
+                latest.insert(name, sight);
             }
         }
     }
-    latest.into_iter().map(|(name, (_, space))| (name, space)).collect()
+    latest
 }
 
 /// Notes the samples of the day that are missing, and raises and resolves the alerts about what fills up.
 pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Look {
-    let seen = seen(mesh, now);
-    let mut facts = missing(mesh, &seen, now);
+    let sights = sights(mesh, now);
+    let mut facts = missing(mesh, &sights, now);
     let mut wishes = Wishes::default();
+    low(mesh, policy, &sights, now, &mut wishes);
     for (name, history) in mesh.spaces() {
-        let is_open = mesh.open_alert(&key(name)).is_some();
+        let is_open = mesh.open_alert(&key(AlertKind::Filling, name)).is_some();
         match judge(history.forecast(), policy, is_open) {
             // What cannot be told stays as it was told.
-            Judgement::Unknown => drop(wishes.unknown.insert(key(name))),
+            Judgement::Unknown => drop(wishes.unknown.insert(key(AlertKind::Filling, name))),
             Judgement::Well => {}
             Judgement::Fills { days, bytes_a_day } => wishes.want(filling(mesh, name, history, days, bytes_a_day, now)),
         }
     }
     facts.extend(difference(mesh, policy, now, &Matter::Spaces, wishes));
-    let is_of_interest = !seen.is_empty() || !mesh.spaces().is_empty();
-    Look::decided(facts, is_of_interest.then(|| after(now, LOOK_EVERY)))
+    let is_of_interest = !sights.is_empty() || !mesh.spaces().is_empty();
+    let lasting = sights.values().filter_map(|sight| Some(after(sight.low_since?, policy.destination_low_for)));
+    // While one has too little room it is looked at more often, so that its end is told soon.
+    let is_low = sights.values().any(|sight| sight.low_since.is_some()) || !mesh.open_lows().is_empty();
+    let every = if is_low { LOOK_WHILE_LOW } else { LOOK_EVERY };
+    let again_at = lasting.filter(|at| *at > now).chain([after(now, every)]).min();
+    Look::decided(facts, again_at.filter(|_| is_of_interest))
 }
 
 /// One sample for each storage that has none of this day.
-fn missing(mesh: &Mesh, seen: &BTreeMap<String, Space>, now: Timestamp) -> Vec<CoordinatorFact> {
+fn missing(mesh: &Mesh, sights: &BTreeMap<String, Sight>, now: Timestamp) -> Vec<CoordinatorFact> {
     let last = |name: &str| mesh.spaces().get(name).and_then(|history| history.samples.back());
     let is_missing = |name: &str| name.len() <= NAME_BYTES_MAX && last(name).is_none_or(|last| day(last.at) < day(now));
-    let due: Vec<(&String, &Space)> = seen.iter().filter(|(name, _)| is_missing(name)).collect();
-    let fact = |chunk: &[(&String, &Space)]| SpaceSampled {
+    let due: Vec<(&String, &Sight)> = sights.iter().filter(|(name, _)| is_missing(name)).collect();
+    let fact = |chunk: &[(&String, &Sight)]| SpaceSampled {
         epoch: mesh.epoch(),
         sampled_at: now,
-        storages: chunk.iter().map(|(name, space)| ((*name).clone(), **space)).collect(),
+        storages: chunk.iter().map(|(name, sight)| ((*name).clone(), sight.space)).collect(),
     };
     due.chunks(STORAGES_PER_FACT_MAX).map(|chunk| fact(chunk).into()).collect()
 }
@@ -133,8 +158,40 @@ fn judge(forecast: Forecast, policy: &Policy, is_open: bool) -> Judgement {
     }
 }
 
-fn key(name: &str) -> AlertKey {
-    AlertKey(format!("{}/{name}", AlertKind::Filling.as_str()))
+fn key(kind: AlertKind, name: &str) -> AlertKey {
+    AlertKey(format!("{}/{name}", kind.as_str()))
+}
+
+/// Destinations that have had too little room for a while: one alert each, however many nodes see it.
+fn low(mesh: &Mesh, policy: &Policy, sights: &BTreeMap<String, Sight>, now: Timestamp, wishes: &mut Wishes) {
+    // What is out of sight stays as it was told.
+    wishes.unknown.extend(mesh.open_lows());
+    for (name, sight) in sights {
+        let key = key(AlertKind::DestinationLow, name);
+        let percent = sight.space.free_percent();
+        let is_open = wishes.unknown.contains(&key);
+        let has_lasted = sight.low_since.is_some_and(|since| after(since, policy.destination_low_for) <= now);
+        let is_low =
+            has_lasted || (is_open && percent < policy.destination_low_percent.saturating_add(ROOM_AGAIN_PERCENT));
+        if !is_low {
+            wishes.unknown.remove(&key);
+        } else if !is_open {
+            let (nodes, routines) = users(mesh, name);
+            wishes.want(Wanted {
+                kind: AlertKind::DestinationLow,
+                severity: Severity::Warning,
+                title: format!("the destination {name} has {percent} % free space"),
+                routine: if routines.len() == 1 { routines.into_iter().next() } else { None },
+                round: None,
+                nodes,
+                reason: Some(Reason::NoSpace),
+                last_good_at: None,
+                fix: fix_of(AlertKind::DestinationLow).to_owned(),
+                cause: Uuid::new_v5(&Uuid::nil(), format!("{key}/{now}").as_bytes()),
+                key,
+            });
+        }
+    }
 }
 
 fn filling(mesh: &Mesh, name: &str, history: &SpaceHistory, days: u64, bytes_a_day: u64, now: Timestamp) -> Wanted {
@@ -146,7 +203,7 @@ fn filling(mesh: &Mesh, name: &str, history: &SpaceHistory, days: u64, bytes_a_d
     let megabytes = bytes_a_day / 1_000_000;
     Wanted {
         kind: AlertKind::Filling,
-        key: key(name),
+        key: key(AlertKind::Filling, name),
         severity: Severity::Warning,
         title: format!(
             "{name} will be full in about {days} days: over the last {over} days it grew by {megabytes} MB a day"
@@ -184,6 +241,13 @@ impl Mesh {
     /// The room of storages over days, by name.
     pub const fn spaces(&self) -> &BTreeMap<String, SpaceHistory> {
         &self.spaces
+    }
+
+    /// Keys of the open alerts about destinations with too little room.
+    fn open_lows(&self) -> Vec<AlertKey> {
+        let keys = self.index.alerts_about.get(&Matter::Spaces).into_iter().flatten();
+        let prefix = AlertKind::DestinationLow.as_str();
+        keys.filter(|key| key.0.split('/').next() == Some(prefix)).cloned().collect()
     }
 
     /// Takes the day's samples. Of one day the first counts.

@@ -118,7 +118,7 @@ impl Wanted {
             last_good_at: self.last_good_at,
             fix: self.fix,
             runbook,
-            stakes: stakes.filter(|stakes| !stakes.is_empty()),
+            stakes: stakes.filter(|stakes| !stakes.is_empty()).map(Box::new),
         }
     }
 }
@@ -144,6 +144,9 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
             "Look for what they share: a destination, its credentials, the network; `landfall alerts` lists each of them."
         }
         AlertKind::BrokenPlan => "Correct the named file; `landfall-agent plans` on the node shows every error.",
+        AlertKind::DestinationLow => {
+            "Free space there, give it more, or keep fewer snapshots; runs soon refuse to begin."
+        }
         AlertKind::StorageLow => "Free space there or give it more.",
         AlertKind::Filling => {
             "Free space there, give it more, or keep fewer snapshots; `landfall storages` shows how it grew."
@@ -185,6 +188,7 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "guard" => "the latest good run is within its bands",
         "history_lost" => "every node that is heard has sent what was missing",
         "coordinator_differs" => "its state is the leader's again, or it has gone",
+        "destination_low" => "it has room again",
         "filling" => "it has more time again, or no longer grows",
         "contradicted" => "a later snapshot was found",
         "monitor_failed" => "it has said since that it ended well, or the monitor was removed",

@@ -168,7 +168,7 @@ fn labels(cluster: &ClusterName, alert: &Alert) -> BTreeMap<&'static str, String
 fn annotations(alert: &Alert) -> BTreeMap<&'static str, String> {
     let cause = alert.reason.map(Reason::cause).unwrap_or_default();
     let good = alert.last_good_at.map(|at| at.to_string());
-    let stakes = alert.stakes.clone().unwrap_or_default();
+    let stakes = alert.stakes.as_deref().cloned().unwrap_or_default();
     let called = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation);
     let said = [
         alert.title.clone(),

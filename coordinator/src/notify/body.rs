@@ -84,7 +84,7 @@ impl NoticeBody {
     pub fn new(cluster: &ClusterName, letter: &Letter, sent_at: Timestamp) -> Self {
         let alert = &letter.alert;
         let kind = kind_of(alert).to_owned();
-        let stakes = alert.stakes.clone().unwrap_or_default();
+        let stakes = alert.stakes.as_deref().cloned().unwrap_or_default();
         let status = match &letter.resolved {
             Some(_) => Status::Resolved,
             None if kind == CONVERGED => Status::Succeeded,

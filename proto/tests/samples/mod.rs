@@ -160,6 +160,14 @@ pub(crate) fn agent_facts() -> Vec<AgentFact> {
     ]
 }
 
+fn space_sampled() -> SpaceSampled {
+    SpaceSampled {
+        epoch: epoch(),
+        sampled_at: at("2026-11-20T03:00:00Z"),
+        storages: BTreeMap::from([("nas".to_owned(), Space { free_bytes: 3, total_bytes: 4 })]),
+    }
+}
+
 /// Of a plan that says who is called.
 pub(crate) fn announced_with_a_card() -> PlansAnnounced {
     let card = Card {
@@ -187,7 +195,7 @@ pub(crate) fn raised_with_stakes() -> AlertRaised {
     };
     AlertRaised {
         epoch: epoch(),
-        alert: Alert { stakes: Some(stakes), ..alert() },
+        alert: Alert { stakes: Some(Box::new(stakes)), ..alert() },
         raised_at: at("2026-11-20T02:10:00Z"),
     }
 }
@@ -281,6 +289,7 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
         .into(),
         LimitSet { epoch: epoch(), name: "storage:nas".parse().unwrap(), value: 2, by: "anna".to_owned() }.into(),
         NodeRetired { epoch: epoch(), node: node(), by: "anna".to_owned() }.into(),
+        space_sampled().into(),
     ];
     facts.extend(monitor_facts());
     facts
@@ -301,12 +310,6 @@ fn monitor_facts() -> [CoordinatorFact; 4] {
         }
         .into(),
         Pinged { epoch: epoch(), monitor: routine(), at: at("2026-11-21T02:00:00Z"), ping: ping() }.into(),
-        SpaceSampled {
-            epoch: epoch(),
-            sampled_at: at("2026-11-20T03:00:00Z"),
-            storages: BTreeMap::from([("nas".to_owned(), Space { free_bytes: 3, total_bytes: 4 })]),
-        }
-        .into(),
     ]
 }
 

@@ -99,7 +99,8 @@ fn without_cause(health: &Health<'_>, read: &Read<'_>, body: &AlertRaised) -> Op
         | AlertKind::ClockSkew
         | AlertKind::HistoryLost
         | AlertKind::CoordinatorDiffers
-        | AlertKind::Filling => None,
+        | AlertKind::Filling
+        | AlertKind::DestinationLow => None,
     };
     let what = format!("the alert {} was raised, but {}", alert.key, lack?);
     Some(Violation::new(NAME, what).seen(read).shown(alert.title.clone()))

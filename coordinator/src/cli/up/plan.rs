@@ -25,7 +25,7 @@ pub(super) fn plan_text(sources: &[PathBuf], state: &Path) -> String {
 pub(super) fn target_text(place: &Place) -> String {
     format!(
         "# A target: where a plan's backups go, as this node knows it.\n\
-         name = \"shared\"\ndriver = \"rustic\"\nlocation = {}\ncreate = true\nsecret = {{ file = {} }}\nfree_percent_min = 5\n",
+         name = \"shared\"\ndriver = \"rustic\"\nlocation = {}\ncreate = true\nstorage = \"shared\"\nsecret = {{ file = {} }}\nfree_percent_min = 5\n",
         quoted(&place.repository()),
         quoted(&place.password()),
     )

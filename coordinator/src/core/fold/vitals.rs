@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use landfall_proto::id::{NodeId, RunId};
+use landfall_proto::id::{NodeId, RunId, TargetName};
 use landfall_proto::live::Beat;
+use landfall_proto::report::Vitals;
 use landfall_proto::time::{Duration, Timestamp, after, between};
 
 use crate::core::agenda::Matter;
@@ -43,7 +44,8 @@ impl Mesh {
         let before = self.live.get(&node);
         let was_heard = before.is_some_and(|live| live.is_heard(now));
         let was_paused = before.is_some_and(|live| live.paused.is_some());
-        let live = next(before, beat, folded, now);
+        let live = next(before, beat, folded, policy, now);
+        let is_newly_low = live.low_since.values().any(|since| *since == now);
         let is_strange = live.clash_at.is_some() || live.set_back_at.is_some() || check::is_ailing(&live, policy);
         let is_paused = live.paused.is_some();
         let live_count = u32::try_from(live.runs.len()).unwrap_or(u32::MAX);
@@ -52,6 +54,9 @@ impl Mesh {
         if may_lack_a_run {
             let active = self.runs.values().filter(|run| run.node == node && run.is_active());
             active.for_each(|run| self.agenda.mark(Matter::Run(run.id)));
+        }
+        if is_newly_low {
+            self.agenda.wake_by(Matter::Spaces, after(now, policy.destination_low_for));
         }
         if !was_heard || was_paused != is_paused {
             self.agenda.mark(Matter::Queue);
@@ -90,7 +95,19 @@ impl Mesh {
     }
 }
 
-fn next(before: Option<&Live>, beat: Beat, folded: u64, now: Timestamp) -> Live {
+/// Since when each destination has too little room.
+fn low_since(
+    before: Option<&Live>,
+    vitals: &Vitals,
+    policy: &Policy,
+    now: Timestamp,
+) -> BTreeMap<TargetName, Timestamp> {
+    let low = vitals.targets.iter().filter(|(_, space)| space.free_percent() < policy.destination_low_percent);
+    let since = |target: &TargetName| before.and_then(|live| live.low_since.get(target)).copied().unwrap_or(now);
+    low.map(|(target, _)| (target.clone(), since(target))).collect()
+}
+
+fn next(before: Option<&Live>, beat: Beat, folded: u64, policy: &Policy, now: Timestamp) -> Live {
     let same = before.filter(|live| live.incarnation == beat.incarnation);
     let other = before.filter(|live| live.incarnation != beat.incarnation);
     let known_rival = before.and_then(|live| live.rival);
@@ -110,6 +127,7 @@ fn next(before: Option<&Live>, beat: Beat, folded: u64, now: Timestamp) -> Live 
         folded_then: same.map_or(folded, |live| folded.max(live.folded_then)),
         set_back_at,
         outbox: beat.outbox,
+        low_since: low_since(before, &beat.vitals, policy, now),
         vitals: beat.vitals,
         runs: beat.live.into_iter().map(|run| (run.run, run)).collect::<BTreeMap<_, _>>(),
         paused: beat.paused,

@@ -24,11 +24,15 @@ fn shared() -> World {
     world
 }
 
-/// The storage's use at noon of a day of November and the days after it.
-fn used(world: &mut World, day: u32, gb: u64) {
+fn room(world: &mut World, gb: u64) {
     for agent in world.agents.values_mut() {
         agent.targets.insert("nas".parse().unwrap(), Space { free_bytes: (1000 - gb) * GB, total_bytes: 1000 * GB });
     }
+}
+
+/// The storage's use at noon of a day of November and the days after it.
+fn used(world: &mut World, day: u32, gb: u64) {
+    room(world, gb);
     world.jump(&format!("2026-{:02}-{:02}T12:00:00Z", 11 + (day - 1) / 30, (day - 1) % 30 + 1));
     world.pass("2m");
 }
@@ -91,6 +95,30 @@ fn a_destination_that_fills_up_is_told_and_the_end_needs_more_than_the_limit() {
     assert_eq!(world.told(KEY), (1, 1));
 }
 
+#[test]
+fn too_little_room_is_told_once_for_all_who_see_it_and_only_when_it_lasts() {
+    const LOW: &str = "destination_low/shelf";
+    let mut world = shared();
+    used(&mut world, 20, 860);
+    world.pass("20m");
+    assert!(!world.is_open(LOW), "it may be a passing need");
+    world.pass("12m");
+    assert!(world.is_open(LOW), "{:?}", world.open_alerts());
+    assert_eq!(world.mesh().open_alert(&landfall_proto::alert::AlertKey(LOW.to_owned())).unwrap().alert.nodes.len(), 2);
+    room(&mut world, 830);
+    world.pass("3m");
+    assert!(world.is_open(LOW), "at its limit it does not flutter");
+    room(&mut world, 790);
+    world.pass("3m");
+    assert!(!world.is_open(LOW));
+    assert_eq!(world.told(LOW), (1, 1));
+    room(&mut world, 900);
+    world.pass("10m");
+    room(&mut world, 500);
+    world.pass("40m");
+    assert_eq!(world.told(LOW), (1, 1), "what passes within half an hour is not told");
+}
+
 fn days(world: &World) -> u64 {
     match world.mesh().spaces()["shelf"].forecast() {
         Forecast::Filling { days, .. } => days,
@@ -117,7 +145,7 @@ fn an_alert_says_whose_data_it_is_who_is_called_and_how_much_is_at_stake() {
     own.card = Some(Card { owner: Some("Eve".to_owned()), ..Card::default() });
     world.pass("2m");
     let notice = world.notices.iter().find(|notice| notice.alert.key.0 == "failed/nightly/a").unwrap();
-    let stakes = notice.alert.stakes.clone().unwrap();
+    let stakes = *notice.alert.stakes.clone().unwrap();
     assert_eq!(stakes.owner.as_deref(), Some("Eve"), "the policy wins over the plan");
     assert_eq!((stakes.contact.as_deref(), stakes.escalation), (Some("#orders"), vec!["Bob".to_owned()]));
     assert_eq!(stakes.rpo, Some(Duration::from_secs(86_400)));

@@ -127,13 +127,13 @@ fn samples() -> [NoticeBody; 3] {
         last_good_at: Some(now),
         fix: "Free space.".to_owned(),
         runbook: Some("https://wiki.example/landfall".to_owned()),
-        stakes: Some(Stakes {
+        stakes: Some(Box::new(Stakes {
             owner: Some("platform team".to_owned()),
             contact: Some("#backup".to_owned()),
             escalation: vec!["head of operations".to_owned()],
             risk: Some(Risk::High),
             ..Stakes::default()
-        }),
+        })),
         ..bare.clone()
     };
     let letter = |alert: &Alert, resolved, reminder| Letter {

@@ -99,14 +99,14 @@ fn slack_hears_of_an_end_and_never_more_than_it_takes() {
 #[test]
 fn every_form_says_whose_data_it_is_and_who_is_called() {
     let mut letter = full();
-    letter.alert.stakes = Some(Stakes {
+    letter.alert.stakes = Some(Box::new(Stakes {
         owner: Some("Ann <b>".to_owned()),
         contact: Some("#orders".to_owned()),
         escalation: vec!["Bob".to_owned(), "Eve".to_owned()],
         rpo: Some(Duration::from_secs(93_600)),
         rto: Some(Duration::from_secs(14_400)),
         risk: Some(Risk::High),
-    });
+    }));
     let body = body(&letter);
     assert!(body.sentence().ends_with("Call Ann <b> (#orders), then Bob, then Eve."), "{}", body.sentence());
     let flat: Value = serde_json::from_str(&body.to_json()).unwrap();

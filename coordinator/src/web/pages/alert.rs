@@ -10,15 +10,9 @@ use maud::{Markup, html};
 use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
-<<<<<<< ours
 use crate::core::monitor_alerts;
 use crate::notify::called;
-use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
-||||||| base
-use crate::web::markup::{self, Section, Tone, age, heads, span, tag, time};
-=======
 use crate::web::markup::{self, Section, Tone, age, heads, said, span, tag, time};
->>>>>>> theirs
 
 const ROWS: u32 = 50;
 
@@ -54,14 +48,8 @@ pub(super) fn card(view: &AlertView, now: Timestamp) -> Markup {
                     (tag(markup::of_severity(alert.severity), alert.severity.as_str())) " since "
                     (time(view.raised_at, now)) " · " code { (alert.key) }
                 }
-<<<<<<< ours
                 @if let Some(cover) = &view.covered_by { p.sub { "Covered by " code { (cover) } ", which is told in its place." } }
-                @if !alert.fix.is_empty() { p { b { "Now: " } (alert.fix) } }
-||||||| base
-                @if !alert.fix.is_empty() { p { b { "Now: " } (alert.fix) } }
-=======
                 @if !alert.fix.is_empty() { p { b { "Now: " } (said(&alert.fix)) } }
->>>>>>> theirs
                 p.sub {
                     @if let Some(round) = alert.round { a href={ "/rounds/" (round) } { "its round" } " · " }
                     @if let Some(routine) = &alert.routine { a href={ (place(alert)) (routine) } { (routine) } " · " }

@@ -5,7 +5,7 @@ use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::{ProtectionView, RestoreView, RoutineView, Variant};
 use maud::{Markup, html};
 
-use crate::web::markup::{Tone, age, bytes, dash_because, heads, tag, time, when};
+use crate::web::markup::{Tone, age, bytes, dash_because, heads, lasting, tag, time, when};
 
 /// Longest value of one node that is shown in a cell, in characters.
 const VALUE_CHARS_MAX: usize = 120;
@@ -77,7 +77,7 @@ fn rto(card: &Card, restore: Option<&RestoreView>) -> Markup {
                 @if let Some(rto) = card.rto {
                     @if found.duration_ms <= rto.as_ms() { (tag(Tone::Good, "kept")) } @else { (tag(Tone::Bad, "not kept")) } " "
                 }
-                "about " (age(found.duration_ms)) " for the " (bytes(found.bytes)) " of " a href={ "/nodes/" (found.node) } { (found.node) }
+                "about " (lasting(found.duration_ms)) " for the " (bytes(found.bytes)) " of " a href={ "/nodes/" (found.node) } { (found.node) }
                 ", at the " (bytes(found.rate_bytes)) "/s that " (found.measured_in) " data checks read the destination with"
             }
             None => span.t-dim { "how long it takes is unknown until a check has read data at the destination" }

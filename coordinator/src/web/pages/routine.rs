@@ -135,8 +135,8 @@ fn schedule(routine: &RoutineView, now: Timestamp) -> Markup {
                 _ => p.sub { "It has no schedule: it runs by hand only." },
             }
             dl.facts {
-                dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
-                dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
+                dt { "Starts within" } dd { (lasting(routine.start_within_ms)) " of its slot" }
+                dt { "Ends within" } dd { (lasting(routine.finish_within_ms)) " of its slot; then the round is judged" }
                 dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
             }
             @if !routine.next_slots.is_empty() {
@@ -156,50 +156,6 @@ fn in_zone(at: Timestamp, zone: Option<&str>) -> String {
     local.map_or_else(|| markup::instant(at), |local| local.strftime("%a %Y-%m-%d %H:%M %:z").to_string())
 }
 
-<<<<<<< ours
-||||||| base
-fn protection(routine: &RoutineView) -> Markup {
-    html! {
-        section.card {
-            h2 { "Protection" }
-            dl.facts {
-                dt { "RPO" }
-                dd {
-                    @match routine.rpo_ms {
-                        Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" },
-                        None => (dash_because("no plan says how old a backup may be"))
-                    }
-                }
-                dt { "Starts within" } dd { (age(routine.start_within_ms)) " of its slot" }
-                dt { "Ends within" } dd { (age(routine.finish_within_ms)) " of its slot; then the round is judged" }
-                dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
-            }
-        }
-    }
-}
-
-=======
-fn protection(routine: &RoutineView) -> Markup {
-    html! {
-        section.card {
-            h2 { "Protection" }
-            dl.facts {
-                dt { "RPO" }
-                dd {
-                    @match routine.rpo_ms {
-                        Some(rpo) => { "a good backup is at most " b { (age(rpo)) } " old" },
-                        None => (dash_because("no plan says how old a backup may be"))
-                    }
-                }
-                dt { "Starts within" } dd { (lasting(routine.start_within_ms)) " of its slot" }
-                dt { "Ends within" } dd { (lasting(routine.finish_within_ms)) " of its slot; then the round is judged" }
-                dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
-            }
-        }
-    }
-}
-
->>>>>>> theirs
 fn nodes(name: &RoutineName, board: &BoardView, now: Timestamp) -> Markup {
     html! {
         section.card.flush {
