@@ -14,6 +14,7 @@ mod metrics;
 mod programs;
 mod rebuild;
 mod rounds;
+mod served;
 mod sinks;
 mod slots;
 mod sources;
