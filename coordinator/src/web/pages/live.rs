@@ -1,6 +1,6 @@
 //! `/events?page=…`: the live parts of one page, rendered again by the page's own functions when something has changed.
 //!
-//! A stream begins with every part and then sends those that differ, at most twice a second. It keeps no backlog: whoever is
+//! A stream begins with every part and then sends those that differ, a few times a second at most. It keeps no backlog: whoever is
 //! slow gets the latest state. Its ids are `position:log-offset`, so that a stream which begins again misses no line of a log.
 
 use std::collections::BTreeMap;
@@ -28,8 +28,10 @@ use crate::web::server::Site;
 /// Pages that are kept fresh at once; one more is told to try later.
 const STREAMS_MAX: usize = 256;
 
-/// No page is rendered more often.
-const EVERY: Duration = Duration::from_millis(500);
+/// No page is rendered more often. Each that is open beside it makes it wait longer, so that all of them together are not
+/// rendered more than five hundred times a second.
+const EVERY: Duration = Duration::from_millis(150);
+const EVERY_A_PAGE: Duration = Duration::from_millis(2);
 
 /// Ages grow without any news, and so does blindness.
 const AT_LATEST: Duration = Duration::from_secs(10);
@@ -62,6 +64,11 @@ pub(super) async fn stream(State(site): State<Site>, headers: HeaderMap, uri: Ur
         drop(permit);
     }));
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// How long a page stands still while so many are open.
+fn pause(open: usize) -> Duration {
+    EVERY + EVERY_A_PAGE * u32::try_from(open).unwrap_or(u32::MAX)
 }
 
 /// Where the log was when the stream broke off.
@@ -122,7 +129,7 @@ impl Viewer {
                 self.send_log().await?;
                 log_at = Instant::now() + LOG_EVERY;
             }
-            sleep_until(began + EVERY).await;
+            sleep_until(began + pause(STREAMS_MAX.saturating_sub(STREAMS.available_permits()))).await;
             let grows = self.log.as_ref().is_some_and(|log| !log.has_ended());
             let until = if grows { parts_at.min(log_at) } else { parts_at };
             let gone = self.sender.clone();
@@ -235,6 +242,15 @@ mod tests {
         assert_eq!(offset(&headers), Some(4096));
         headers.insert("last-event-id", "x".parse().unwrap());
         assert_eq!(offset(&headers), None);
+    }
+
+    #[test]
+    fn few_pages_are_shown_what_happens_at_once_and_many_do_not_wear_the_machine_out() {
+        assert!(pause(1) < Duration::from_millis(200));
+        for open in 1..=STREAMS_MAX {
+            let a_second = open as f64 / pause(open).as_secs_f64();
+            assert!(a_second < 500.0 && pause(open) < Duration::from_secs(1), "{open}: {a_second}");
+        }
     }
 
     #[test]
