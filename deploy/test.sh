@@ -83,15 +83,15 @@ require_packages() {
 require_tools() {
   local paths
   mapfile -t paths < <(deploy/tools.sh nats-server nats-server-new restic restic-old borg shellcheck cargo-nextest cargo-deny \
-    faketime alertmanager python-aiosmtpd schemathesis promtool prometheus chromium node playwright borgmatic)
-  [ "${#paths[@]}" -eq 18 ] || exit 1
+    faketime alertmanager python-aiosmtpd schemathesis promtool prometheus chromium node playwright borgmatic rest-server)
+  [ "${#paths[@]}" -eq 19 ] || exit 1
   export LANDFALL_NATS_SERVER="${paths[0]}" LANDFALL_NATS_SERVER_NEW="${paths[1]}"
   export LANDFALL_RESTIC="${paths[2]}" LANDFALL_RESTIC_OLD="${paths[3]}" LANDFALL_BORG="${paths[4]}"
   export LANDFALL_FAKETIME="${paths[8]}" LANDFALL_ALERTMANAGER="${paths[9]}" LANDFALL_PYTHON_AIOSMTPD="${paths[10]}"
   shellcheck="${paths[5]}" nextest="${paths[6]}" deny="${paths[7]}"
   export LANDFALL_SCHEMATHESIS="${paths[11]}" LANDFALL_PROMTOOL="${paths[12]}" LANDFALL_PROMETHEUS="${paths[13]}"
   export LANDFALL_CHROMIUM="${paths[14]}" LANDFALL_NODE="${paths[15]}" LANDFALL_PLAYWRIGHT="${paths[16]}"
-  export LANDFALL_BORGMATIC="${paths[17]}"
+  export LANDFALL_BORGMATIC="${paths[17]}" LANDFALL_REST_SERVER="${paths[18]}"
 }
 
 # -------------------------------------------------------------------------------------------------------------------------- stages

@@ -24,6 +24,7 @@ Prints the path of each named program, one per line, fetching it first when it i
   nats-server      the bus, 2.10 or newer: an acceptable one on PATH, else Debian 13's
   nats-server-new  the newest bus that Landfall is tested with, from Debian testing
   restic           the current restic, from Debian testing
+  rest-server      restic's REST server, which keeps repositories of others, from Debian 13
   restic-old       Debian 12's restic, the oldest reader that must understand our repositories
   borg             the current borg, from Debian testing, with the Python and libraries it needs
   alertmanager     Prometheus's Alertmanager, a receiver of alerts, from Debian 13
@@ -449,6 +450,7 @@ fetch() {
   nats-server-new) fetch_plain nats-server-new forky nats-server ;;
   restic) fetch_plain restic forky restic ;;
   restic-old) fetch_plain restic-old bookworm restic ;;
+  rest-server) fetch_plain rest-server trixie restic-rest-server ;;
   borg) fetch_whole borg forky borgbackup usr/bin/borg ;;
   alertmanager) fetch_alertmanager ;;
   promtool) fetch_plain promtool trixie promtool ;;
@@ -507,8 +509,8 @@ main() {
       usage
       exit 0
       ;;
-    nats-server | nats-server-new | restic | restic-old | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | borgmatic | shellcheck | \
-      faketime | cargo-nextest | cargo-deny | chromium | node | playwright) ;;
+    nats-server | nats-server-new | restic | restic-old | rest-server | borg | alertmanager | promtool | prometheus | python-aiosmtpd | schemathesis | borgmatic | \
+      shellcheck | faketime | cargo-nextest | cargo-deny | chromium | node | playwright) ;;
     *) fail "there is no tool called '$name'" "deploy/tools.sh knows a fixed list" "run deploy/tools.sh --help to see it" ;;
     esac
   done

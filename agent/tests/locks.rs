@@ -10,6 +10,7 @@
 #[allow(dead_code, reason = "other tests use what these do not")]
 mod driving;
 mod rest;
+mod served;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -29,6 +30,7 @@ use landfall_proto::time::Timestamp;
 use rest::RestServer;
 use rustic_core::repofile::MasterKey;
 use serde_json::{Value, json};
+use served::Served;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 
@@ -115,7 +117,22 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn locks(bed: &Bed) -> Vec<String> {
-    names(&Path::new(&bed.target.location).join("locks"))
+    // A server writes beside them what is not whole yet.
+    let is_whole = |name: &String| name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    names(&folder(bed).join("locks")).into_iter().filter(is_whole).collect()
+}
+
+/// Where the files of the bed's repository lie.
+fn folder(bed: &Bed) -> PathBuf {
+    if bed.target.location.starts_with("rest:") { at(bed, "served/repo") } else { PathBuf::from(&bed.target.location) }
+}
+
+/// A bed for each way to a repository: a folder, and restic's own server over one.
+fn everywhere() -> [(Bed, Option<Served>); 2] {
+    let mut remote = Bed::new(DriverName::Rustic);
+    let server = Served::start(&at(&remote, "served"), &[]);
+    remote.target.location = server.location("repo");
+    [(Bed::new(DriverName::Rustic), None), (remote, Some(server))]
 }
 
 fn records(directory: &Path) -> usize {
@@ -176,8 +193,9 @@ fn ended(report: &RunReport) -> (Outcome, Reason) {
 
 #[test]
 fn restic_sees_the_lock_of_a_run_and_does_not_prune_beside_it() {
-    for program in restics() {
-        let bed = Bed::new(DriverName::Rustic);
+    for (program, (bed, _server)) in
+        restics().into_iter().flat_map(|program| everywhere().map(|bed| (program.clone(), bed)))
+    {
         make_source_endless(&bed);
         let mut worker = Worker::backup(&bed, &at(&bed, "runs/0"));
         wait_for("the lock", || !locks(&bed).is_empty());
@@ -214,7 +232,7 @@ struct Checking {
 
 impl Checking {
     fn start(program: &Path, bed: &Bed) -> Self {
-        let folders = fs::read_dir(Path::new(&bed.target.location).join("data")).unwrap().flatten();
+        let folders = fs::read_dir(folder(bed).join("data")).unwrap().flatten();
         let pack = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap()).next().unwrap().unwrap().path();
         let (kept, pipe) = (at(bed, "kept"), at(bed, "pipe"));
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -262,8 +280,8 @@ async fn run_beside(bed: &Bed, request: RunRequest, checking: Checking) -> (RunR
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_waits_while_restic_has_the_repository_for_itself_and_then_succeeds() {
-    for (version, program) in ["2", "1"].into_iter().zip(restics()) {
-        let mut bed = Bed::new(DriverName::Rustic);
+    let programs = ["2", "1"].into_iter().zip(restics());
+    for ((version, program), (mut bed, _server)) in programs.zip(everywhere()) {
         bed.plan.retries.attempts = 1000;
         let made = restic(&program, &bed, &["init", "--repository-version", version]);
         assert!(made.status.success(), "{}", text(&made));
@@ -374,16 +392,35 @@ async fn a_lock_that_others_left_stays_and_stops_a_run_only_where_its_owner_may_
 
 #[test]
 fn a_run_whose_lock_somebody_removed_writes_no_snapshot() {
-    let bed = Bed::new(DriverName::Rustic);
-    make_source_endless(&bed);
-    let mut worker = Worker::backup(&bed, &at(&bed, "runs/0"));
-    wait_for("the lock", || !locks(&bed).is_empty());
-    let removed = restic(&restics()[0], &bed, &["unlock", "--remove-all"]);
-    assert!(removed.status.success() && locks(&bed).is_empty(), "{}", text(&removed));
-    end_source(&bed);
-    let last = worker.last();
-    assert_eq!((&last["event"], &last["reason"]), (&json!("failed"), &json!("lock")), "{last:#}");
-    assert_eq!(names(&Path::new(&bed.target.location).join("snapshots")).len(), 0);
+    for (bed, _server) in everywhere() {
+        make_source_endless(&bed);
+        let mut worker = Worker::backup(&bed, &at(&bed, "runs/0"));
+        wait_for("the lock", || !locks(&bed).is_empty());
+        let removed = restic(&restics()[0], &bed, &["unlock", "--remove-all"]);
+        assert!(removed.status.success() && locks(&bed).is_empty(), "{}", text(&removed));
+        end_source(&bed);
+        let last = worker.last();
+        assert_eq!((&last["event"], &last["reason"]), (&json!("failed"), &json!("lock")), "{last:#}");
+        assert_eq!(names(&folder(&bed).join("snapshots")).len(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_server_that_only_takes_keeps_snapshots_and_lets_locks_go() {
+    let mut bed = Bed::new(DriverName::Rustic);
+    let server = Served::start(&at(&bed, "served"), &["--append-only"]);
+    bed.target.location = server.location("repo");
+    for _ in 0..2 {
+        let request = bed.request();
+        let (report, _) = bed.run(request.clone()).await;
+        assert_eq!(ended(&report), (Outcome::Ok, Reason::Completed), "{report:#?}");
+        assert_eq!((locks(&bed).len(), records(&request.directory)), (0, 0), "{}", report.tail);
+    }
+    let forgotten = restic(&restics()[0], &bed, &["forget", "--keep-last", "1", "--group-by", ""]);
+    assert!(!forgotten.status.success(), "{}", text(&forgotten));
+    assert_eq!(names(&server.folder("repo").join("snapshots")).len(), 2);
+    let checked = bed.run(bed.request_for(TaskKind::Check, Some((1, 1)))).await.0;
+    assert_eq!(ended(&checked), (Outcome::Ok, Reason::Completed), "{checked:#?}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "other tests use what these do not")]
 mod rest;
+#[allow(dead_code, reason = "other tests use what these do not")]
+mod served;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,6 +17,7 @@ use std::time::Duration;
 use landfall_agent::worker::protocol::{EXIT_ORPHANED, MAX_NAMES};
 use rest::RestServer;
 use serde_json::{Value, json};
+use served::Served;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_landfall-agent");
@@ -429,7 +432,52 @@ fn a_creation_that_was_cut_off_leaves_nothing_that_locks_us_out() {
 #[test]
 fn two_first_backups_at_once_make_one_repository() {
     let stage = Stage::new();
-    let orders = ["landfall-run:1", "landfall-run:2", "landfall-run:3"].map(|tag| stage.backup(tag));
+    at_once(&stage, &stage.repository().display().to_string());
+}
+
+#[test]
+fn two_first_backups_at_once_make_one_repository_at_a_server_too_also_where_nothing_can_be_taken_back() {
+    for options in [&[][..], &["--append-only"]] {
+        let stage = Stage::new();
+        let server = Served::start(&stage.path("served"), options);
+        at_once(&stage, &server.location("repo"));
+        assert_eq!(fs::read_dir(server.folder("repo").join("keys")).expect("it exists").count(), 1);
+    }
+}
+
+#[test]
+fn a_creation_that_was_cut_off_at_a_server_is_told_with_what_to_do() {
+    for (left, told) in [("keys", "Remove the folder `keys`"), ("config", "remove the file `config`")] {
+        let stage = Stage::new();
+        let server = Served::start(&stage.path("served"), &["--append-only"]);
+        let mut order = stage.backup(TAG);
+        order["repository"] = json!(server.location("first"));
+        work(&order).done("done");
+        order["repository"] = json!(server.location("repo"));
+        for folder in ["data", "index", "keys", "locks", "snapshots"] {
+            fs::create_dir_all(server.folder("repo").join(folder)).expect("created");
+        }
+        let (from, to) = (server.folder("first").join(left), server.folder("repo").join(left));
+        if left == "config" {
+            fs::copy(from, to).expect("copied");
+        } else {
+            for key in fs::read_dir(from).expect("it exists").flatten() {
+                fs::copy(key.path(), to.join(key.file_name())).expect("copied");
+            }
+        }
+        let said = work(&order);
+        assert!(said.failed("integrity").to_string().contains(told), "{:#?}", said.events);
+        assert_eq!(fs::read_dir(server.folder("repo").join("snapshots")).expect("it exists").count(), 0);
+    }
+}
+
+/// Three workers that find no repository at the same time.
+fn at_once(stage: &Stage, location: &str) {
+    let orders = ["landfall-run:1", "landfall-run:2", "landfall-run:3"].map(|tag| {
+        let mut order = stage.backup(tag);
+        order["repository"] = json!(location);
+        order
+    });
     let children = orders.each_ref().map(|order| start(Command::new(BINARY).arg("worker"), order));
     let said = children.map(finish);
     for one in &said {
@@ -540,9 +588,42 @@ fn a_killed_worker_leaves_a_whole_repository_and_the_next_one_completes_the_run(
 fn a_remote_repository_is_read_back_past_the_cache() {
     let stage = Stage::new();
     let server = RestServer::start();
+    past_the_cache(&stage, &format!("rest:{}", server.url), || damage(&server, "/data/"));
+}
+
+#[test]
+fn restics_own_server_keeps_what_the_engine_writes_and_restic_reads_it() {
+    let stage = Stage::new();
+    let server = Served::start(&stage.path("served"), &[]);
+    let location = server.location("repo");
+    past_the_cache(&stage, &location, || {
+        let restic = |arguments: &[&str]| {
+            let program = std::env::var("LANDFALL_RESTIC").unwrap_or_else(|_| "restic".into());
+            let mut command = Command::new(program);
+            command.args(["--no-cache", "--repo", &location]).args(arguments).env("RESTIC_PASSWORD", PASSWORD);
+            command.output().expect("restic runs; deploy/tools.sh restic fetches it")
+        };
+        let checked = restic(&["check", "--read-data"]);
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        let back = stage.path("back");
+        let restored = restic(&["restore", "latest", "--target", &back.display().to_string()]);
+        assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+        let file = stage.path("data/deep/b.txt");
+        let below = file.strip_prefix("/").expect("it is absolute");
+        assert_eq!(fs::read_to_string(back.join(below)).expect("it came back"), "beta");
+        for folder in fs::read_dir(server.folder("repo").join("data")).expect("it exists") {
+            for pack in fs::read_dir(folder.expect("readable").path()).expect("readable") {
+                damage_file(&pack.expect("readable").path());
+            }
+        }
+    });
+}
+
+/// Two backups through a server, and a third after `damage` has been done to every pack of data.
+fn past_the_cache(stage: &Stage, location: &str, damage: impl FnOnce()) {
     let remote = |task: &Value| {
         let mut order = task.clone();
-        order["repository"] = json!(format!("rest:{}", server.url));
+        order["repository"] = json!(location);
         order["cache_dir"] = json!(stage.path("cache"));
         order
     };
@@ -560,9 +641,18 @@ fn a_remote_repository_is_read_back_past_the_cache() {
     let check = remote(&stage.order(json!({"op": "check", "data_subset": "all"})));
     assert_eq!(work(&check).done("done_check")["errors"], 0);
 
-    damage(&server, "/data/");
+    damage();
     work(&remote(&stage.backup(TAG))).failed("integrity");
     assert!(work(&check).done("done_check")["errors"].as_u64() > Some(0));
+}
+
+/// Flips one byte in the middle of a file that may not be written.
+fn damage_file(path: &Path) {
+    let mut content = fs::read(path).expect("readable");
+    let middle = content.len() / 2;
+    content[middle] ^= 0xff;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    fs::write(path, content).expect("written");
 }
 
 /// Flips one byte in each file below a folder.

@@ -130,14 +130,33 @@ impl Opener<'_> {
         let Some(password) = &self.order.secret.password else {
             return Err(Failure::new(Reason::NoCredentials, "Neither a password nor a usable master key was given."));
         };
-        self.open_with(&EngineCredentials::password(password.expose())).map_err(|error| {
-            let no_keys =
-                error.is_incorrect_password() && self.destination.list(FileType::Key).is_ok_and(|keys| keys.is_empty());
-            if no_keys {
-                return Failure::new(Reason::Integrity, "The repository has a config but no key file.");
+        let credentials = EngineCredentials::password(password.expose());
+        match self.open_with(&credentials) {
+            Err(error) if error.is_incorrect_password() && self.has_no_key() => {
+                self.wait_for_key()?;
+                self.open_with(&credentials).map_err(|error| Failure::engine(&error, Reason::Integrity))
             }
-            Failure::engine(&error, Reason::Integrity)
-        })
+            opened => opened.map_err(|error| Failure::engine(&error, Reason::Integrity)),
+        }
+    }
+
+    fn has_no_key(&self) -> bool {
+        self.destination.list(FileType::Key).is_ok_and(|keys| keys.is_empty())
+    }
+
+    /// Behind a server, another process that creates the repository may stand between its config and its key.
+    fn wait_for_key(&self) -> Result<(), Failure> {
+        let mut waited = Duration::ZERO;
+        while self.destination.local().is_none() && waited < CREATION_PATIENCE {
+            thread::sleep(CREATION_POLL);
+            waited += CREATION_POLL;
+            if !self.has_no_key() {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(Reason::Integrity, "The repository has a config but no key file.").because(
+            "Restore the folder `keys` from a copy. Where nothing was ever saved here, its creation was cut off: remove the file `config`, and the next run creates it again.",
+        ))
     }
 
     fn open_with(&self, credentials: &EngineCredentials) -> RusticResult<Repository<OpenStatus>> {
@@ -158,21 +177,39 @@ impl Opener<'_> {
             return Ok(false);
         }
         self.clear_half_created()?;
-        let options = RepositoryOptions::default().no_cache(true);
-        let made = attach(&options, self.destination, self.counters)?.init(
-            &EngineCredentials::password(password.expose()),
-            &KeyOptions::default(),
-            &ConfigOptions::default(),
-        );
+        // What fails here is not a failed write of the backup, so that it is not seen through the same eyes.
+        let maker = Destination::connect(&self.order.repository, self.counters)?;
+        let made = match maker.local() {
+            Some(_) => self.init(&maker, &EngineCredentials::password(password.expose())).map(drop),
+            None => self.init_at_server(&maker, password),
+        };
         if let Err(error) = made {
             // A key file without its config would be tried first by half of all later openings, and it opens nothing.
-            self.remove_keys(&self.destination.written_keys());
-            let failure = self.destination.first_failure().unwrap_or_else(|| Failure::engine(&error, Reason::Unknown));
+            self.remove_keys(&maker.written_keys());
+            let failure = maker.first_failure().unwrap_or_else(|| Failure::engine(&error, Reason::Unknown));
             // A REST server refuses a second config: another node was faster, and its repository is ours too.
             return if self.exists().unwrap_or(false) { Ok(false) } else { Err(failure) };
         }
-        self.destination.sync_directories()?;
+        maker.sync_directories()?;
         Ok(true)
+    }
+
+    fn init(&self, maker: &Destination, credentials: &EngineCredentials) -> RusticResult<Repository<OpenStatus>> {
+        let options = RepositoryOptions::default().no_cache(true);
+        let repository = attach(&options, maker, self.counters)?;
+        repository.init(credentials, &KeyOptions::default(), &ConfigOptions::default())
+    }
+
+    /// The config first: a server takes one only, so that of several who create at once a single one goes on to write a key.
+    /// A key beside it that opens nothing would lock everybody out, restic too, and a server that only takes never lets it go.
+    fn init_at_server(&self, maker: &Destination, password: &Secret) -> RusticResult<()> {
+        let repository = self.init(maker, &EngineCredentials::Masterkey(MasterKey::new()))?;
+        let added = repository.add_key(password.expose(), &KeyOptions::default());
+        if added.is_err() {
+            // Where it cannot be removed, the next opening says what to do.
+            let _ = maker.remove(FileType::Config, &Id::default(), false);
+        }
+        added.map(drop)
     }
 
     /// Deals with the key file of a creation that was cut off before its config was written. The password would open
@@ -201,6 +238,16 @@ impl Opener<'_> {
         }
         keys.sort_unstable();
         self.remove_keys(&keys);
+        if self.destination.local().is_none() && !self.destination.list(FileType::Key)?.is_empty() {
+            return Err(Failure::new(
+                Reason::Integrity,
+                format!(
+                    "`{}` has a key file without a config, and its server does not let it go.",
+                    self.order.repository
+                ),
+            )
+            .because("A creation was cut off here. Remove the folder `keys` at the server, or choose another place."));
+        }
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{Client, ConnectOptions, HeaderMap, Message, Subscriber};
-use futures::StreamExt;
 use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt};
 use landfall_proto::bus::Seed;
 use landfall_proto::codec::{MESSAGE_BYTES_MAX, decode, encode};
 use landfall_proto::command::{ANSWER_KIND, Action, Answer, Command, Refused, SignedCommand};
@@ -37,13 +37,61 @@ const PERMITTED_WITHIN: Duration = Duration::from_secs(10);
 /// Agents of one connection whose greetings are under way at once.
 const GREETINGS: usize = 64;
 
+/// Rounds of a crowd's past that are published before the coordinator's decisions about them are waited for.
+const NIGHTS_AT_ONCE: usize = 5;
+
 /// A simulated agent's mail: commands come one by one, because a node has one permit.
 const MAIL_MAX: usize = 16;
 
 /// All of them. They end with this value.
 pub(super) struct Crowd {
-    _agents: JoinSet<()>,
+    agents: JoinSet<()>,
+    begun: Instant,
+    complain: mpsc::Sender<String>,
     complaints: mpsc::Receiver<String>,
+}
+
+/// What a crowd has behind it when it comes.
+pub(super) struct Past {
+    /// Rounds in which everybody had a run.
+    pub(super) nights: usize,
+    /// The slot of the first of them; the others lie a second apart.
+    pub(super) first_slot: Timestamp,
+    /// Whether each run was followed by a check.
+    pub(super) has_checks: bool,
+}
+
+impl Past {
+    /// One run of fifty failed, each night that of another node; the last night was good everywhere.
+    const fn is_good(&self, night: usize, number: usize) -> bool {
+        night + 1 == self.nights || !(night + number).is_multiple_of(50)
+    }
+}
+
+/// The key of a crowd that the bus lets in.
+struct Guests<'a> {
+    mesh: &'a Cluster,
+    seed: Seed,
+}
+
+impl<'a> Guests<'a> {
+    fn permitted(mesh: &'a Cluster) -> anyhow::Result<Self> {
+        let seed = Seed::generate();
+        permit(mesh, &seed)?;
+        Ok(Self { mesh, seed })
+    }
+
+    /// Agents of one connection, once the log has their greetings.
+    async fn greet(
+        &self,
+        numbers: std::ops::Range<usize>,
+        routine: &RoutineName,
+        first_slot: Timestamp,
+    ) -> anyhow::Result<Vec<(Agent, Subscriber)>> {
+        let client = connect(self.mesh, &self.seed).await?;
+        let new = |number| Agent::new(&client, node(&format!("sim-{number}")), routine, first_slot);
+        futures::stream::iter(numbers.map(new).map(Agent::greet)).buffer_unordered(GREETINGS).try_collect().await
+    }
 }
 
 /// One simulated agent. It believes every command: checking the signature would measure this process.
@@ -58,25 +106,58 @@ struct Agent {
 impl Crowd {
     /// So many agents that have greeted the log and send their beats. They take part in one routine.
     pub(super) async fn gather(mesh: &Cluster, count: usize, routine: &RoutineName) -> anyhow::Result<Self> {
-        let seed = Seed::generate();
-        permit(mesh, &seed)?;
-        let (complain, complaints) = mpsc::channel(MAIL_MAX);
-        let mut agents = JoinSet::new();
-        let begun = Instant::now();
-        let first_slot = now();
+        let mut crowd = Self::empty();
+        let guests = Guests::permitted(mesh)?;
         for first in (0..count).step_by(AGENTS_A_CONNECTION) {
-            let client = connect(mesh, &seed).await?;
             let numbers = first..count.min(first + AGENTS_A_CONNECTION);
-            let new = |number| Agent::new(&client, node(&format!("sim-{number}")), routine, first_slot);
-            let mut greeted = futures::stream::iter(numbers.map(new).map(Agent::greet)).buffer_unordered(GREETINGS);
-            while let Some(greeted) = greeted.next().await {
-                let (agent, commands) = greeted?;
-                // Beats are spread over their interval, as those of machines that start by themselves are.
-                let offset = BEAT_INTERVAL.as_std().mul_f64(agents.len() as f64 / count as f64);
-                agents.spawn(agent.live(commands, begun + offset, complain.clone()));
+            for (agent, commands) in guests.greet(numbers, routine, now()).await? {
+                crowd.join(agent, commands, count);
             }
         }
-        Ok(Self { _agents: agents, complaints })
+        Ok(crowd)
+    }
+
+    /// As [`Self::gather`], after everybody has told of so many runs of its own. `settled` is awaited after each part of
+    /// them: what is decided about them comes to its end there.
+    pub(super) async fn gather_with_past(
+        mesh: &Cluster,
+        count: usize,
+        routine: &RoutineName,
+        past: &Past,
+        mut settled: impl AsyncFnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let guests = Guests::permitted(mesh)?;
+        let mut all = Vec::with_capacity(count);
+        for first in (0..count).step_by(AGENTS_A_CONNECTION) {
+            all.extend(guests.greet(first..count.min(first + AGENTS_A_CONNECTION), routine, past.first_slot).await?);
+        }
+        settled().await?;
+        for night in 0..past.nights {
+            let told = all.iter_mut().enumerate().map(|(number, (agent, _))| {
+                let facts = agent.writer.night(past.is_good(night, number), past.has_checks, now());
+                (&*agent, facts)
+            });
+            let told: Vec<(&Agent, Vec<Envelope>)> = told.collect();
+            let sent = told.iter().map(|(agent, facts)| agent.publish(facts));
+            futures::stream::iter(sent).buffer_unordered(GREETINGS).try_collect::<()>().await?;
+            if (night + 1) % NIGHTS_AT_ONCE == 0 || night + 1 == past.nights {
+                settled().await?;
+            }
+        }
+        let mut crowd = Self::empty();
+        all.into_iter().for_each(|(agent, commands)| crowd.join(agent, commands, count));
+        Ok(crowd)
+    }
+
+    fn empty() -> Self {
+        let (complain, complaints) = mpsc::channel(MAIL_MAX);
+        Self { agents: JoinSet::new(), begun: Instant::now(), complain, complaints }
+    }
+
+    fn join(&mut self, agent: Agent, commands: Subscriber, of: usize) {
+        // Beats are spread over their interval, as those of machines that start by themselves are.
+        let offset = BEAT_INTERVAL.as_std().mul_f64(self.agents.len() as f64 / of as f64);
+        self.agents.spawn(agent.live(commands, self.begun + offset, self.complain.clone()));
     }
 
     /// What went wrong with one of them, if anything did.

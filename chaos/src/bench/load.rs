@@ -102,6 +102,43 @@ impl Writer {
         vec![self.write(&started.into(), now), self.write(&finished.into(), now)]
     }
 
+    /// The run of the next night's backup.
+    pub(super) fn next_run(&self) -> RunId {
+        let round = RoundId::of_slot(&cluster(), &self.routine, self.slot);
+        RunId::of(round, &self.node, TaskKind::Backup)
+    }
+
+    /// The least that one night's run leaves which the node began by itself, and perhaps that of the check after it.
+    pub(super) fn night(&mut self, is_good: bool, is_checked: bool, now: Timestamp) -> Vec<Envelope> {
+        let round = RoundId::of_slot(&cluster(), &self.routine, self.slot);
+        let tasks = [TaskKind::Backup, TaskKind::Check];
+        let tasks = if is_checked { &tasks[..] } else { &tasks[..1] };
+        let mut facts: Vec<AgentFact> = Vec::new();
+        for task in tasks {
+            let about = RunAbout {
+                run: RunId::of(round, &self.node, *task),
+                round,
+                routine: self.routine.clone(),
+                slot: Some(self.slot),
+                task: *task,
+                trigger: Trigger::Autonomous,
+                plan_hash: PLAN_HASH.to_owned(),
+                repository: None,
+            };
+            facts.push(RunStarted { about: about.clone(), started_at: now, attempt: 1 }.into());
+            let mut report = report(about.run, now);
+            if !is_good {
+                report.outcome = Outcome::Failed;
+                report.reason = Reason::Network;
+                report.message = "The repository could not be reached.".to_owned();
+                report.evidence = None;
+            }
+            facts.push(RunFinished { about, report }.into());
+        }
+        self.slot = after(self.slot, Duration::from_secs(1));
+        facts.iter().map(|fact| self.write(fact, now)).collect()
+    }
+
     /// All facts of the next `runs` runs.
     pub(super) fn runs(&mut self, runs: usize, now: Timestamp) -> Vec<Envelope> {
         (0..runs).flat_map(|_| self.run(now)).collect()

@@ -29,6 +29,15 @@ pub struct Options {
     /// Agents that are simulated
     #[arg(long, global = true, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub agents: u32,
+    /// Runs in the history that pages show
+    #[arg(long, global = true, default_value_t = 100_000, value_name = "N")]
+    pub history: usize,
+    /// Nodes whose history that is
+    #[arg(long, global = true, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub nodes: u32,
+    /// Streams that are open at once, pages and programs together
+    #[arg(long, global = true, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=700))]
+    pub streams: u32,
     /// Seconds for which idle processes are watched
     #[arg(long, global = true, default_value_t = 60, value_name = "N")]
     pub seconds: u64,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use landfall_chaos::bench::{
-    Options, Table, alert, backup, bare_engine, detect, dispatch, failover, fold, idle, scale,
+    Options, Table, alert, backup, bare_engine, detect, dispatch, failover, fold, idle, pages, scale, scrape,
 };
 
 /// The budgets, measured against the best peers on this machine
@@ -43,6 +43,10 @@ enum Name {
     Alert,
     /// One round over thousands of simulated agents
     Scale,
+    /// Pages, lists of the API and streams over a long history
+    Pages,
+    /// `/metrics` of thousands of simulated agents
+    Scrape,
     /// All of these
     All,
     /// The embedded engine alone, which `backup` measures against
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
         | Name::Failover
         | Name::Alert
         | Name::Scale
+        | Name::Pages
+        | Name::Scrape
         | Name::All => measure(&name, &options),
     };
     match result {
@@ -99,6 +105,12 @@ fn measure(name: &Name, options: &Options) -> anyhow::Result<bool> {
         }
         if is(&Name::Scale) {
             is_met &= show(&scale::run(options).await?, options);
+        }
+        if is(&Name::Pages) {
+            is_met &= show(&pages::run(options).await?, options);
+        }
+        if is(&Name::Scrape) {
+            is_met &= show(&scrape::run(options).await?, options);
         }
         if is(&Name::Fold) {
             is_met &= show(&fold::run(options).await?, options);

@@ -12,6 +12,7 @@ pub mod plans;
 pub mod process;
 pub mod proxy;
 pub mod raw;
+pub mod served;
 pub mod server;
 pub mod source;
 pub mod tool;

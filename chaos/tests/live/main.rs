@@ -16,6 +16,7 @@ mod pings;
 mod programs;
 mod rebuild;
 mod rounds;
+mod served;
 mod sinks;
 mod slots;
 mod sources;

@@ -25,8 +25,8 @@ use crate::view::{Scene, Surroundings};
 /// Acts that wait for their facts.
 const TICKETS_MAX: usize = 1024;
 
-/// Reads that wait for the end of a turn.
-const READS_MAX: usize = 256;
+/// Questions that wait for the end of a turn, counted by who asks.
+const READS_MAX: usize = 1024;
 
 /// Reads that are answered between two turns: a list costs about a millisecond, and the log must not wait for many.
 const READS_AT_ONCE: usize = 8;
@@ -52,7 +52,9 @@ pub(super) struct Desk {
     tickets: BTreeMap<Ticket, Asker>,
     pub(super) probes: Probes,
     next: u64,
-    reads: VecDeque<(Asker, Request)>,
+    reads: VecDeque<(Request, Vec<Asker>)>,
+    /// Everybody who waits in `reads`.
+    readers: usize,
 }
 
 impl Default for Desk {
@@ -63,6 +65,7 @@ impl Default for Desk {
             probes: Probes::default(),
             next: 0,
             reads: VecDeque::new(),
+            readers: 0,
         }
     }
 }
@@ -84,6 +87,26 @@ impl Desk {
 
     pub(super) fn has_reads(&self) -> bool {
         !self.reads.is_empty()
+    }
+
+    /// Whether another question may wait here.
+    pub(super) const fn has_room(&self) -> bool {
+        self.readers < READS_MAX
+    }
+
+    /// Many open pages ask the same at the same time, and one answer is enough for all of them.
+    fn wait(&mut self, asker: Asker, request: Request) {
+        self.readers += 1;
+        match self.reads.iter_mut().find(|(waiting, _)| *waiting == request) {
+            Some((_, askers)) => askers.push(asker),
+            None => self.reads.push_back((request, vec![asker])),
+        }
+    }
+
+    fn next_read(&mut self) -> Option<(Request, Vec<Asker>)> {
+        let next = self.reads.pop_front()?;
+        self.readers -= next.1.len();
+        Some(next)
     }
 }
 
@@ -132,10 +155,10 @@ impl Shell {
             | Request::Monitor { .. }
             | Request::Storages { .. }
             | Request::Metrics => {
-                if self.desk.reads.len() >= READS_MAX {
-                    self.reply(asker, busy());
+                if self.desk.has_room() {
+                    self.desk.wait(asker, request);
                 } else {
-                    self.desk.reads.push_back((asker, request));
+                    self.reply(asker, busy());
                 }
             }
         }
@@ -144,9 +167,11 @@ impl Shell {
     /// Answers some of the reads that wait, from committed state.
     pub(super) fn answer_reads(&mut self) {
         for _ in 0..READS_AT_ONCE {
-            let Some((asker, request)) = self.desk.reads.pop_front() else { return };
+            let Some((request, mut askers)) = self.desk.next_read() else { return };
+            let Some(last) = askers.pop() else { continue };
             let reply = self.read(&request);
-            self.reply(asker, reply);
+            askers.into_iter().for_each(|asker| self.reply(asker, reply.clone()));
+            self.reply(last, reply);
         }
     }
 
@@ -317,4 +342,31 @@ pub(super) fn coded(code: ProblemCode, what: &str, why: &str, fix: &str) -> Repl
 
 pub(super) fn problem(what: &str, why: &str, fix: &str) -> Reply {
     Reply::Refused(Problem { what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), code: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_question_waits_once_and_everybody_who_asked_it_is_remembered() {
+        let mut desk = Desk::default();
+        let ask = |desk: &mut Desk, request: Request| desk.wait(Asker::Here(oneshot::channel().0), request);
+        for request in [Request::Status, Request::Limits, Request::Status] {
+            ask(&mut desk, request);
+        }
+        let (request, askers) = desk.next_read().unwrap();
+        assert_eq!((request, askers.len()), (Request::Status, 2));
+        // Whoever asks later gets an answer that is made later.
+        ask(&mut desk, Request::Status);
+        let left: Vec<(Request, usize)> =
+            std::iter::from_fn(|| desk.next_read()).map(|(request, askers)| (request, askers.len())).collect();
+        assert_eq!(left, [(Request::Limits, 1), (Request::Status, 1)]);
+        assert!(!desk.has_reads());
+        while desk.has_room() {
+            ask(&mut desk, Request::Routines);
+        }
+        assert_eq!(desk.next_read().map(|(_, askers)| askers.len()), Some(READS_MAX));
+        assert!(desk.has_room());
+    }
 }

@@ -122,7 +122,7 @@ pub(super) async fn run(
             told = reader.next(), if shell.replay.has_room() => shell.take_piece(told, &mut reader),
             written = shell.replay.written() => written?,
             Some(event) = happened.recv() => shell.take_events(event, &mut happened),
-            Some(Ask { request, answer }) = asks.recv() => shell.asked(Asker::Here(answer), request),
+            Some(ask) = asks.recv(), if shell.desk.has_room() => shell.take_asks(ask, asks),
             Some(delivery) = deliveries.recv() => shell.feed(Input::Delivered(delivery)),
             Ok(()) = link.changed() => shell.link_changed(),
             () = sleep_until(shell.wake) => shell.feed(Input::Woke),
@@ -267,6 +267,15 @@ impl Shell {
         for _ in 1..EVENTS_AT_ONCE {
             let Ok(event) = more.try_recv() else { return };
             self.take_event(event);
+        }
+    }
+
+    /// Pages ask at the same moment, which is when something has changed.
+    fn take_asks(&mut self, first: Ask, more: &mut mpsc::Receiver<Ask>) {
+        self.asked(Asker::Here(first.answer), first.request);
+        for _ in 1..EVENTS_AT_ONCE {
+            let Some(ask) = self.desk.has_room().then(|| more.try_recv().ok()).flatten() else { return };
+            self.asked(Asker::Here(ask.answer), ask.request);
         }
     }
 

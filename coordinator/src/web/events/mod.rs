@@ -119,6 +119,11 @@ impl Hub {
         (hub, Listening(tokio::spawn(ear.listen(door, news))))
     }
 
+    /// Streams that are open.
+    pub(in crate::web) fn open(&self) -> usize {
+        STREAMS_MAX.saturating_sub(self.places.available_permits())
+    }
+
     /// A stream that begins after the event `last`, or now. `None` where every place is taken.
     pub(in crate::web) fn listen(&self, site: &Site, who: (Presence, Actor), last: Option<EventId>) -> Option<Stream> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;

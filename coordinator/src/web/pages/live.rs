@@ -1,6 +1,6 @@
 //! `/events?page=…`: the live parts of one page, rendered again by the page's own functions when something has changed.
 //!
-//! A stream begins with every part and then sends those that differ, at most twice a second. It keeps no backlog: whoever is
+//! A stream begins with every part and then sends those that differ, a few times a second at most. It keeps no backlog: whoever is
 //! slow gets the latest state. Its ids are `position:log-offset`, so that a stream which begins again misses no line of a log.
 //! It ends with the words `over` when whoever looks may not look any more.
 
@@ -27,8 +27,10 @@ use crate::web::events::{self, Event, Heard, What};
 use crate::web::markup;
 use crate::web::server::Site;
 
-/// No page is rendered more often.
-const EVERY: Duration = Duration::from_millis(500);
+/// No page is rendered more often. Each stream that is open beside it makes it wait longer, so that all of them together are not
+/// rendered more than five hundred times a second.
+const EVERY: Duration = Duration::from_millis(150);
+const EVERY_A_STREAM: Duration = Duration::from_millis(2);
 
 /// Ages grow without any news, and so does blindness.
 const AT_LATEST: Duration = Duration::from_secs(10);
@@ -63,6 +65,11 @@ pub(super) async fn stream(
         }
     }));
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// How long a page stands still while so many streams are open.
+fn pause(open: usize) -> Duration {
+    EVERY + EVERY_A_STREAM * u32::try_from(open).unwrap_or(u32::MAX)
 }
 
 /// Where the log was when the stream broke off.
@@ -128,7 +135,7 @@ impl Viewer {
                 self.send_log().await?;
                 log_at = Instant::now() + LOG_EVERY;
             }
-            sleep_until(began + EVERY).await;
+            sleep_until(began + pause(self.site.events.open())).await;
             let grows = self.log.as_ref().is_some_and(|log| !log.has_ended());
             let until = if grows { parts_at.min(log_at) } else { parts_at };
             let gone = self.sender.clone();
@@ -224,6 +231,15 @@ mod tests {
         assert_eq!(offset(&headers), Some(4096));
         headers.insert("last-event-id", "x".parse().unwrap());
         assert_eq!(offset(&headers), None);
+    }
+
+    #[test]
+    fn few_pages_are_shown_what_happens_at_once_and_many_do_not_wear_the_machine_out() {
+        assert!(pause(1) < Duration::from_millis(200));
+        for open in 1..=events::STREAMS_MAX {
+            let a_second = open as f64 / pause(open).as_secs_f64();
+            assert!(a_second < 500.0 && pause(open) < Duration::from_secs(2), "{open}: {a_second}");
+        }
     }
 
     #[test]
