@@ -1,6 +1,6 @@
 //! One suite that both ledgers pass, and what only a disk can do wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use landfall_proto::alert::{Alert, AlertKey, Severity};
 use landfall_proto::fact::coordinator::OpenedBy;
-use landfall_proto::id::{NodeId, RoundId, RunId};
+use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::limit::LimitName;
+use landfall_proto::monitor::{KeyHash, MonitorSpec, Slug};
 use landfall_proto::plan::RepositoryLock;
 use landfall_proto::report::{TaskKind, Unread};
 use landfall_proto::time::Timestamp;
@@ -19,6 +20,7 @@ use landfall_proto::verdict::Rule;
 use uuid::Uuid;
 
 use super::*;
+use crate::core::monitor::{Monitor, PingKey};
 use crate::core::record::{Meta, Resolved, RunTail};
 use crate::core::round::Counts;
 use crate::core::run::{Needs, Part};
@@ -220,6 +222,45 @@ fn an_alert_leaves_the_list_of_open_ones_when_it_is_resolved() {
         ledger.commit(&changes(2, Vec::new(), Vec::new(), vec![resolved])).unwrap();
         assert_eq!(targets(ledger, &Index::OpenAlert(at(0), Uuid::nil()), None, 10), [31]);
         assert_eq!(targets(ledger, &Index::AlertByTime(at(0), Uuid::nil()), None, 10), [31, 30]);
+    });
+}
+
+#[test]
+fn monitors_keys_and_bodies_are_kept_and_taken_away() {
+    on_both(|ledger| {
+        let label = "scripts".to_owned();
+        let (name, body): (RoutineName, _) = ("db.daily".parse().unwrap(), Uuid::from_u128(7));
+        let key = PingKey { key: KeyHash::of("secret"), creates: true, set_at: at(1), set_by: "ann".to_owned() };
+        let spec = MonitorSpec::created(name.clone(), Slug::of(&name));
+        let monitor = Monitor {
+            spec,
+            set_at: at(1),
+            set_by: "ann".to_owned(),
+            recent: VecDeque::new(),
+            count: 3,
+            last_ping_at: Some(at(2)),
+            last_good_at: None,
+            running: None,
+            failure: None,
+            failures_since_good: 0,
+            last_duration_ms: Some(5),
+            expected_at: None,
+        };
+        let with = |monitor: Option<Monitor>, key: Option<PingKey>, text: Option<String>| Changes {
+            meta: Some(meta(1)),
+            monitors: [(name.clone(), monitor)].into(),
+            ping_keys: [(label.clone(), key)].into(),
+            bodies: [(body, text)].into(),
+            ..Changes::default()
+        };
+        ledger.commit(&with(Some(monitor.clone()), Some(key.clone()), Some("saved".to_owned()))).unwrap();
+        let loaded = ledger.load().unwrap();
+        assert_eq!((loaded.monitors.get(&name), loaded.ping_keys.get(&label)), (Some(&monitor), Some(&key)));
+        assert_eq!(ledger.body(body).unwrap().as_deref(), Some("saved"));
+        ledger.commit(&with(None, None, None)).unwrap();
+        let loaded = ledger.load().unwrap();
+        assert!(loaded.monitors.is_empty() && loaded.ping_keys.is_empty());
+        assert_eq!(ledger.body(body).unwrap(), None);
     });
 }
 
