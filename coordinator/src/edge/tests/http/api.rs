@@ -289,6 +289,8 @@ async fn the_document_has_every_address_with_its_problems_and_each_answers() {
         "/alerts/{key}",
         "/limits",
         "/limits/{name}",
+        "/monitors",
+        "/monitors/{name}",
         "/events",
     ];
     let found: Vec<&str> = paths.keys().map(|path| path.strip_prefix("/api/v1").unwrap()).collect();
