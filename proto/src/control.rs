@@ -280,7 +280,6 @@ pub struct RunFilter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, between the socket and the view")]
 pub enum Reply {
     Status(StatusView),
     Rounds(Page<RoundView>),
