@@ -149,8 +149,8 @@ impl Teller {
         let id = node(TELLER);
         let bus = connect(&house.mesh, Role::Agent(id.clone()), &format!("node-{TELLER}")).await?;
         let subject = Subject::new(&cluster(), Topic::NodeFact(id.clone()));
-        // Slots that no other node has.
-        let first_slot = Timestamp::from_second(now().as_second() - 7200)?;
+        // Later than every slot of the others: what is older than the rounds that have left memory is not taken up again.
+        let first_slot = Timestamp::from_second(now().as_second() - 1800)?;
         let mut teller =
             Self { bus, subject, writer: Writer::new(id, routine(&format!("{ROUTINE}-{TELLER}")), first_slot) };
         let greeting = teller.writer.greeting(now());
