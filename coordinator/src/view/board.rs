@@ -12,7 +12,6 @@ use super::day::{Days, Ended};
 use crate::core::check;
 use crate::core::node::{Node, NodeRoutine};
 use crate::core::policy::Policy;
-use crate::core::routine::Schedule;
 
 /// Rows of one answer at most.
 const ROWS_MAX: u32 = 100;
@@ -90,23 +89,33 @@ impl<'a> Board<'a> {
 
     /// `runs` are absent where the days are not wanted; a row that is not among them has not been looked at.
     pub fn view(self, runs: Option<&RowRuns>) -> BoardView {
-        let mut schedules: BTreeMap<&RoutineName, Schedule> = BTreeMap::new();
+        let mut timings: BTreeMap<&RoutineName, Timing> = BTreeMap::new();
         let mut rows = Vec::with_capacity(self.rows.len());
         for entry in &self.rows {
-            let schedule = schedules.entry(entry.routine).or_insert_with(|| {
-                let routine = self.scene.mesh.routines().get(entry.routine);
-                routine.map(|routine| routine.schedule(self.scene.policy)).unwrap_or_default()
-            });
-            rows.push(row(self.scene, entry, schedule, runs));
+            let timing = timings.entry(entry.routine).or_insert_with(|| Timing::of(self.scene, entry.routine));
+            rows.push(row(self.scene, entry, timing, runs));
         }
         BoardView { rows, found: self.found, counts: self.counts }
     }
 }
 
-fn row(scene: Scene<'_>, entry: &Entry<'_>, schedule: &Schedule, runs: Option<&RowRuns>) -> BoardRow {
+/// When a routine is due, which all its nodes share and a calendar takes a while to say.
+struct Timing {
+    days: Days,
+    next_slot: Option<Timestamp>,
+}
+
+impl Timing {
+    fn of(scene: Scene<'_>, routine: &RoutineName) -> Self {
+        let routine = scene.mesh.routines().get(routine);
+        let schedule = routine.map(|routine| routine.schedule(scene.policy)).unwrap_or_default();
+        Self { days: Days::until(scene.now, &schedule.zone, DAYS_MAX), next_slot: schedule.next_after(scene.now) }
+    }
+}
+
+fn row(scene: Scene<'_>, entry: &Entry<'_>, timing: &Timing, runs: Option<&RowRuns>) -> BoardRow {
     let Entry { node, routine, state, grade, .. } = entry;
     let (backup, checked) = (&state.backup, state.history(TaskKind::Check));
-    let days = Days::until(scene.now, &schedule.zone, DAYS_MAX);
     let ended = runs.and_then(|runs| runs.get(&(node.id.clone(), (*routine).clone())));
     BoardRow {
         node: node.id.clone(),
@@ -121,11 +130,11 @@ fn row(scene: Scene<'_>, entry: &Entry<'_>, schedule: &Schedule, runs: Option<&R
         last_finished_at: backup.last.as_ref().map(|last| last.finished_at),
         failures_since_good: backup.failures_since_good,
         rpo_ms: check::rpo(routine, state, scene.policy).map(|rpo| rpo.as_ms()),
-        next_slot: schedule.next_after(scene.now),
+        next_slot: timing.next_slot,
         verified_at: checked.last_good.as_ref().map(|good| good.at),
         restored_at: None,
-        zone: days.zone().to_owned(),
-        days: ended.map(|ended| days.strip(ended)).unwrap_or_default(),
+        zone: timing.days.zone().to_owned(),
+        days: ended.map(|ended| timing.days.strip(ended)).unwrap_or_default(),
     }
 }
 
