@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod overview;
 pub mod plan;
+pub mod protection;
 mod reason;
 pub mod report;
 pub mod retention;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use landfall_proto::control::Request;
 use landfall_proto::id::RoutineName;
+use landfall_proto::protection::RestoreView;
 use landfall_proto::time::Timestamp;
-use landfall_proto::view::{RestoreView, RoutineView};
+use landfall_proto::view::RoutineView;
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::Failure;

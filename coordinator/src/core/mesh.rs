@@ -29,7 +29,7 @@ use super::routine::Routine;
 use super::run::{Run, Stage};
 use super::sight::Eyes;
 use super::space::SpaceHistory;
-use super::step::{Delivery, Ticket};
+use super::step::Ticket;
 use super::touched::Touched;
 use super::writer::{Writer, WriterKey};
 
@@ -383,15 +383,6 @@ impl Mesh {
             self.touched.meta = true;
         }
         is_new
-    }
-
-    /// Whether this delivery stands in the log.
-    pub(super) fn is_delivered(&self, delivery: &Delivery) -> bool {
-        self.alerts.get(&delivery.id).is_none_or(|alert| {
-            alert.deliveries.iter().any(|done| {
-                done.sink == delivery.sink && done.resolved == delivery.resolved && done.reminder >= delivery.reminder
-            })
-        })
     }
 
     /// When results that were on their way when this process began to lead must have come.

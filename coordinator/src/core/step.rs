@@ -179,7 +179,7 @@ pub fn step(mesh: &mut Mesh, policy: &Policy, now: Timestamp, input: Input) -> S
 
 /// A delivery is noted by the leader; a coordinator that lost the lead leaves it to its successor, whose receivers dedupe.
 fn delivered(mesh: &mut Mesh, delivery: Delivery, facts: &mut Vec<CoordinatorFact>) {
-    if !mesh.leads() || mesh.is_delivered(&delivery) {
+    if !mesh.leads() || tell::is_delivered(mesh, &delivery) {
         return;
     }
     let Delivery { id, resolved, reminder, sink, attempts, answer, error, at } = delivery;

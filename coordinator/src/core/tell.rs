@@ -13,7 +13,7 @@ use super::mesh::Mesh;
 use super::policy::Policy;
 use super::record::{AlertRecord, Resolved};
 use super::route::{Labels, Wish, told, told_of_success};
-use super::step::{Effect, Notice};
+use super::step::{Delivery, Effect, Notice};
 use super::together;
 
 /// A notice that was given up is tried again after this, as long as it is of interest.
@@ -157,4 +157,13 @@ pub fn standing(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Vec<Standing> {
         sinks: receivers(mesh, policy, record).into_keys().cloned().collect(),
     });
     shown.filter(|standing| !standing.sinks.is_empty()).collect()
+}
+
+/// Whether this delivery stands in the log.
+pub(super) fn is_delivered(mesh: &Mesh, delivery: &Delivery) -> bool {
+    mesh.alerts.get(&delivery.id).is_none_or(|alert| {
+        alert.deliveries.iter().any(|done| {
+            done.sink == delivery.sink && done.resolved == delivery.resolved && done.reminder >= delivery.reminder
+        })
+    })
 }

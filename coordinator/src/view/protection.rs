@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use landfall_proto::fact::agent::PlanAnnouncement;
 use landfall_proto::id::NodeId;
-use landfall_proto::view::{ProtectionView, RestoreView, Variant};
+use landfall_proto::protection::{ProtectionView, RestoreView, Variant};
 
 use super::Scene;
 use crate::core::node::NodeRoutine;

@@ -1,8 +1,9 @@
 //! The protection card of a routine: what is protected, where to, what was promised and how it stands, and who is called.
 
 use landfall_proto::card::Card;
+use landfall_proto::protection::{ProtectionView, RestoreView, Variant};
 use landfall_proto::time::{Timestamp, between};
-use landfall_proto::view::{ProtectionView, RestoreView, RoutineView, Variant};
+use landfall_proto::view::RoutineView;
 use maud::{Markup, html};
 
 use crate::web::markup::{Tone, age, bytes, dash_because, heads, lasting, tag, time, when};

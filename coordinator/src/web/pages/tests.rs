@@ -8,14 +8,14 @@ use landfall_proto::envelope::Epoch;
 use landfall_proto::fact::coordinator::AlertDelivered;
 use landfall_proto::id::{RoundId, RunId};
 use landfall_proto::overview::{Forecast, SpaceSample, StorageView};
+use landfall_proto::protection::{ProtectionView, RestoreView, Variant};
 use landfall_proto::report::{
     Exit, Outcome, Phase, Progress, Reason, RunReport, Statistics, TaskKind, Trigger, Unread,
 };
 use landfall_proto::time::{Duration, Timestamp};
 use landfall_proto::verdict::Rule;
 use landfall_proto::view::{
-    AlertView, FindingView, ProtectionView, RestoreView, RoutineView, RunDetail, RunState, RunView, StatusView,
-    TimelineEntry, Variant,
+    AlertView, FindingView, RoutineView, RunDetail, RunState, RunView, StatusView, TimelineEntry,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
