@@ -289,9 +289,9 @@ pub(crate) fn coordinator_facts() -> Vec<CoordinatorFact> {
         .into(),
         LimitSet { epoch: epoch(), name: "storage:nas".parse().unwrap(), value: 2, by: "anna".to_owned() }.into(),
         NodeRetired { epoch: epoch(), node: node(), by: "anna".to_owned() }.into(),
-        space_sampled().into(),
     ];
     facts.extend(monitor_facts());
+    facts.push(space_sampled().into());
     facts
 }
 
