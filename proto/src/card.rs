@@ -96,7 +96,8 @@ impl Card {
         }
         let lists = [("protects", &self.protects), ("escalation", &self.escalation), ("restore", &self.restore)];
         for (key, list) in lists.into_iter().filter(|(_, list)| list.len() > ENTRIES_MAX) {
-            add(key.to_owned(), format!("{} entries are too many", list.len()), "write 20 at most");
+            let what = format!("its {} entries are more than {ENTRIES_MAX}", list.len());
+            add(key.to_owned(), what, "shorten the list; the runbook has room");
         }
         if self.runbook.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
             add(
@@ -129,11 +130,8 @@ impl Card {
         ];
         let single = single.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text.as_ref()?)));
         let lists = [("protects", &self.protects), ("escalation", &self.escalation), ("restore", &self.restore)];
-        let of_list = |(key, list): (&'static str, &'_ Vec<String>)| -> Vec<(String, usize)> {
-            (0..list.len()).map(|index| (format!("{key}[{index}]"), index)).collect()
-        };
-        let listed = lists.into_iter().flat_map(move |(key, list)| {
-            of_list((key, list)).into_iter().filter_map(move |(key, index)| Some((key, list.get(index)?)))
+        let listed = lists.into_iter().flat_map(|(key, list)| {
+            list.iter().enumerate().map(move |(index, text)| (format!("{key}[{index}]"), text))
         });
         single.chain(listed)
     }

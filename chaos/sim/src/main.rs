@@ -8,6 +8,10 @@ use std::time::Instant;
 use clap::Parser;
 use landfall_sim::cli::{Cli, Surroundings, run};
 
+/// A world makes and drops very many small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 static BEGAN: OnceLock<Instant> = OnceLock::new();
 
 fn main() -> ExitCode {

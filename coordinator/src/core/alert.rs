@@ -17,6 +17,7 @@ use super::node::LastRun;
 use super::policy::{AlertKind, Policy};
 use super::record::AlertRecord;
 use super::round::Round;
+use super::route::kind_of;
 use super::routine::Routine;
 use super::run::Stage;
 use super::step::Notice;
@@ -117,17 +118,17 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
 
 /// What has to be looked at to judge an alert.
 pub(super) fn matter_of(alert: &Alert) -> Matter {
-    let kind = alert.key.0.split('/').next().unwrap_or_default();
+    let kind = kind_of(alert);
     if kind == AlertKind::Filling.as_str() || kind == AlertKind::DestinationLow.as_str() {
         return Matter::Spaces;
     }
-    let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
     if kind == AlertKind::ClusterFailing.as_str() {
         return Matter::Failures;
     }
     if monitor_alerts::is_kind(kind) {
         return Matter::Monitors;
     }
+    let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
     match (&alert.routine, alert.nodes.first()) {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),
         (_, Some(node)) => Matter::NodeAlerts(node.clone()),

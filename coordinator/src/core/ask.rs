@@ -169,7 +169,7 @@ fn why_not(mesh: &Mesh, id: &NodeId, routine: &RoutineName) -> Option<String> {
 }
 
 /// A name as it goes into the log.
-fn named(by: &str) -> String {
+pub(super) fn named(by: &str) -> String {
     by.chars().take(NAME_CHARS_MAX).collect()
 }
 

@@ -86,7 +86,8 @@ impl Mesh {
             + self.rounds.len()
             + self.runs.len()
             + self.alerts.len()
-            + self.monitors.len();
+            + self.monitors.len()
+            + self.spaces.len();
         (2 * records as u64).next_power_of_two().max(APART_MIN)
     }
 

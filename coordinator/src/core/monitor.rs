@@ -80,6 +80,12 @@ pub struct PingKey {
     pub set_by: String,
 }
 
+impl Taken {
+    pub(super) const fn has_body(&self) -> bool {
+        self.ping.body_bytes > 0
+    }
+}
+
 impl Monitor {
     pub(super) fn new(spec: MonitorSpec, set_at: Timestamp, set_by: String) -> Self {
         let mut monitor = Self {
@@ -133,8 +139,8 @@ impl Monitor {
     }
 
     /// Takes a ping in, as healthchecks does: a start only opens a run; an end moves everything, and closes the run that it is
-    /// the end of; a log changes nothing.
-    pub(super) fn take(&mut self, ping: &Ping, at: Timestamp) {
+    /// the end of; a log changes nothing. Hands back the oldest ping where it is remembered no longer.
+    pub(super) fn take(&mut self, ping: &Ping, at: Timestamp) -> Option<Taken> {
         let mut duration_ms = ping.said.duration_ms;
         match ping.kind.is_good() {
             None => self.progress(ping, at),
@@ -155,9 +161,7 @@ impl Monitor {
         }
         self.count += 1;
         self.recent.push_back(Taken { at, ping: Ping { body: String::new(), ..ping.clone() }, duration_ms });
-        if self.recent.len() > PINGS_KEPT_MAX {
-            self.recent.pop_front();
-        }
+        if self.recent.len() > PINGS_KEPT_MAX { self.recent.pop_front() } else { None }
     }
 
     fn progress(&mut self, ping: &Ping, at: Timestamp) {
@@ -229,7 +233,7 @@ impl Monitor {
 
     /// Pings that came with a body, the latest first.
     pub fn with_bodies(&self) -> impl Iterator<Item = &Taken> {
-        self.recent.iter().rev().filter(|taken| taken.ping.body_bytes > 0)
+        self.recent.iter().rev().filter(|taken| taken.has_body())
     }
 }
 

@@ -1,12 +1,13 @@
 //! Alerts about monitors: silent longer than it may be, failed by its own word, and many at once.
 
 use landfall_proto::alert::{Alert, AlertKey, Severity};
-use landfall_proto::monitor::MonitorState;
-use landfall_proto::report::Reason;
+use landfall_proto::monitor::{FailureView, MonitorState};
+use landfall_proto::report::{Outcome, Reason};
 use landfall_proto::time::{Timestamp, after};
 use uuid::Uuid;
 
 use super::agenda::Matter;
+use super::check::severity_of;
 use super::decide::Look;
 use super::mesh::Mesh;
 use super::monitor::Monitor;
@@ -31,7 +32,7 @@ pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Look {
         again_at = marks.into_iter().flatten().filter(|at| *at > now).chain(again_at).min();
         match monitor.state(now) {
             MonitorState::Failed => {
-                wishes.want(failed(monitor));
+                failed(monitor).into_iter().for_each(|wanted| wishes.want(wanted));
                 bad.push(monitor);
             }
             MonitorState::Overdue if now >= settled_at => {
@@ -94,15 +95,10 @@ fn wanted(kind: AlertKind, severity: Severity, monitor: &Monitor, title: String,
     }
 }
 
-/// Damaged data is the worst.
-fn failed(monitor: &Monitor) -> Wanted {
-    let name = &monitor.spec.name;
-    let (message, reason, ping) = match &monitor.failure {
-        Some(failure) => (failure.message.as_str(), failure.reason, failure.ping),
-        None => ("it said that it failed", Reason::Unknown, Uuid::nil()),
-    };
-    let severity = if reason == Reason::Integrity { Severity::Emergency } else { Severity::Critical };
-    wanted(AlertKind::MonitorFailed, severity, monitor, format!("{name} failed by its own word: {message}"), ping)
+fn failed(monitor: &Monitor) -> Option<Wanted> {
+    let FailureView { ping, reason, message, .. } = monitor.failure.as_ref()?;
+    let title = format!("{} failed by its own word: {message}", monitor.spec.name);
+    Some(wanted(AlertKind::MonitorFailed, severity_of(Outcome::Failed, *reason), monitor, title, *ping))
 }
 
 fn overdue(mesh: &Mesh, monitor: &Monitor) -> Wanted {

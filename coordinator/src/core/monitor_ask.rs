@@ -6,7 +6,7 @@ use landfall_proto::id::RoutineName;
 use landfall_proto::monitor::{KeyHash, MONITORS_MAX, MonitorSpec, PING_KEYS_MAX};
 use landfall_proto::time::Timestamp;
 
-use super::ask::{Answered, problem};
+use super::ask::{Answered, named, problem};
 use super::mesh::Mesh;
 
 /// Longest label of a ping key, in bytes.
@@ -72,7 +72,7 @@ pub(super) fn set_key(
     let what = format!("the ping key {label} was not {}", if key.is_some() { "made" } else { "ended" });
     let refused = match (&key, known) {
         _ if label.is_empty() || label.len() > LABEL_BYTES_MAX || label.chars().any(char::is_control) => {
-            Some(("its label is empty, or longer than 63 bytes", "Choose another label."))
+            Some(("its label is empty, longer than 63 bytes, or has a control character", "Choose another label."))
         }
         (Some(key), Some(known)) if known.key == *key => {
             return (Vec::new(), Reply::Done { message: format!("the ping key {label} is there") });
@@ -93,8 +93,4 @@ pub(super) fn set_key(
     };
     let fact = PingKeySet { epoch: mesh.epoch(), label, key, creates, set_at: now, by: named(by) };
     (vec![CoordinatorFact::from(fact)], Reply::Done { message })
-}
-
-fn named(by: &str) -> String {
-    by.chars().take(100).collect()
 }

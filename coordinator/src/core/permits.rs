@@ -39,6 +39,8 @@ type Place = (Timestamp, u32, RunId);
 pub(super) struct Usage {
     taken: BTreeMap<Permit, u32>,
     active: u32,
+    /// Runs under way, by their nodes.
+    nodes: BTreeMap<NodeId, BTreeSet<RunId>>,
     /// Exclusive users by repository; one in all, except where nodes ran by themselves.
     exclusive: BTreeMap<String, u32>,
 }
@@ -46,7 +48,6 @@ pub(super) struct Usage {
 /// What one permit is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Permit {
-    Node(NodeId),
     Repository(String),
     Storage(String),
     Label(String, String),
@@ -170,7 +171,7 @@ fn blocked(mesh: &Mesh, policy: &Policy, now: Timestamp, run: &Run, taken: &Usag
     if let Some(run) = earlier(mesh, run) {
         return Some(WaitReason::EarlierRun { run });
     }
-    if let Some(reason) = full(LimitName::Node, used(&Permit::Node(run.node.clone()))) {
+    if let Some(reason) = full(LimitName::Node, in_use.count_of_node(&run.node) + taken.count_of_node(&run.node)) {
         return Some(reason);
     }
     let repository = run.repository_key();
@@ -215,8 +216,7 @@ impl Run {
     }
 
     fn permits(&self) -> Vec<Permit> {
-        let mut permits =
-            vec![Permit::Node(self.node.clone()), Permit::Repository(self.repository_key()), Permit::Task(self.task)];
+        let mut permits = vec![Permit::Repository(self.repository_key()), Permit::Task(self.task)];
         permits.extend(self.needs.storage.clone().map(Permit::Storage));
         permits.extend(self.needs.labels.iter().map(|(key, value)| Permit::Label(key.clone(), value.clone())));
         permits
@@ -319,6 +319,7 @@ impl Usage {
 
     pub(super) fn take(&mut self, run: &Run) {
         self.active += 1;
+        self.nodes.entry(run.node.clone()).or_default().insert(run.id);
         for permit in run.permits() {
             *self.taken.entry(permit).or_default() += 1;
         }
@@ -329,6 +330,12 @@ impl Usage {
 
     pub(super) fn give_back(&mut self, run: &Run) {
         self.active = self.active.saturating_sub(1);
+        if let Some(runs) = self.nodes.get_mut(&run.node) {
+            runs.remove(&run.id);
+            if runs.is_empty() {
+                self.nodes.remove(&run.node);
+            }
+        }
         for permit in run.permits() {
             lower(&mut self.taken, &permit);
         }
@@ -338,8 +345,12 @@ impl Usage {
     }
 
     /// Runs under way on a node.
-    pub(super) fn of_node(&self, node: &NodeId) -> u32 {
-        self.of(&Permit::Node(node.clone()))
+    pub(super) fn of_node(&self, node: &NodeId) -> impl Iterator<Item = RunId> {
+        self.nodes.get(node).into_iter().flatten().copied()
+    }
+
+    pub(super) fn count_of_node(&self, node: &NodeId) -> u32 {
+        self.nodes.get(node).map_or(0, count)
     }
 
     fn of(&self, permit: &Permit) -> u32 {
@@ -356,13 +367,17 @@ impl Usage {
         };
         match name {
             LimitName::Cluster => self.active,
-            LimitName::Node => most(|permit| matches!(permit, Permit::Node(_))),
+            LimitName::Node => self.nodes.values().map(count).max().unwrap_or(0),
             LimitName::Repository => most(|permit| matches!(permit, Permit::Repository(_))),
             LimitName::Storage(name) => self.of(&Permit::Storage(name.clone())),
             LimitName::Label(key, value) => self.of(&Permit::Label(key.clone(), value.clone())),
             LimitName::Task(task) => self.of(&Permit::Task(*task)),
         }
     }
+}
+
+fn count(runs: &BTreeSet<RunId>) -> u32 {
+    u32::try_from(runs.len()).unwrap_or(u32::MAX)
 }
 
 fn lower<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {

@@ -148,8 +148,6 @@ pub struct Changes {
     pub nodes: BTreeMap<NodeId, Node>,
     pub routines: BTreeMap<RoutineName, Routine>,
     pub limits: BTreeMap<LimitName, u32>,
-    /// By the storage's name; `None` takes the record away.
-    pub spaces: BTreeMap<String, Option<SpaceHistory>>,
     /// By the raising's own id.
     pub alerts: BTreeMap<Uuid, AlertRecord>,
     pub rounds: BTreeMap<RoundId, Round>,
@@ -158,6 +156,8 @@ pub struct Changes {
     /// `None` takes the record away, here and below.
     pub monitors: BTreeMap<RoutineName, Option<Monitor>>,
     pub ping_keys: BTreeMap<String, Option<PingKey>>,
+    /// By the storage's name.
+    pub spaces: BTreeMap<String, Option<SpaceHistory>>,
     /// Written and read back by their pages only, never held in memory.
     pub bodies: BTreeMap<Uuid, Option<String>>,
     /// Concluded rounds that left memory with their runs: their records stay in the ledger, but are not restored.
@@ -188,10 +188,6 @@ pub struct Records {
 }
 
 impl Changes {
-    pub fn is_empty(&self) -> bool {
-        self == &Self::default()
-    }
-
     /// Every record to be written, encoded; `None` takes it away.
     pub fn entries(&self) -> Vec<(Key, Option<Vec<u8>>)> {
         let mut entries = Vec::new();
@@ -210,10 +206,8 @@ impl Changes {
         }
         entries.extend(self.monitors.iter().map(|(id, it)| (Key::Monitor(id.clone()), it.as_ref().map(encode))));
         entries.extend(self.ping_keys.iter().map(|(id, it)| (Key::PingKey(id.clone()), it.as_ref().map(encode))));
+        entries.extend(self.spaces.iter().map(|(id, it)| (Key::Space(id.clone()), it.as_ref().map(encode))));
         entries.extend(self.bodies.iter().map(|(id, it)| (Key::Body(*id), it.as_ref().map(encode))));
-        for (name, history) in &self.spaces {
-            entries.push((Key::Space(name.clone()), history.as_ref().map(encode)));
-        }
         entries
     }
 

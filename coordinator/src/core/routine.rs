@@ -104,7 +104,8 @@ impl Routine {
         let own = policy.routine(&self.name);
         let mut card =
             own.and_then(|own| own.card.as_ref()).map_or_else(|| announced.clone(), |own| own.or(&announced));
-        // An address of the policy that is the same for every alert is not this routine's.
+        // The policy's address for this routine is its runbook too, unless it asks for the alert's key: then it is an address for
+        // each alert.
         if let Some(url) = own.and_then(|own| own.runbook_url.as_ref()).filter(|url| !url.contains("{key}")) {
             card.runbook.get_or_insert_with(|| url.clone());
         }

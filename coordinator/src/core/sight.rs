@@ -12,6 +12,9 @@ pub const SIGHT_FOR: Duration = Duration::from_secs(5);
 /// Who has seen the log's end may fall behind it by so much and still decide: on a busy log something is always on its way.
 pub const LAG_MAX: u64 = 2048;
 
+/// Beats that waited while this process stood still come in within this after it sees the log again.
+const OLD_BEATS_WITHIN: Duration = Duration::from_secs(10);
+
 /// What the bus says of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSight {
@@ -34,6 +37,12 @@ impl Mesh {
     /// Whether decisions may be made: the bus has answered lately, and the log was read to its end since the last break.
     pub const fn sees_the_log(&self) -> bool {
         self.process.eyes.since.is_some()
+    }
+
+    /// Whether what a beat says of its journal can be measured by what was folded: a beat that waited while this process stood
+    /// still is older than the log that it has read since.
+    pub(super) fn can_measure(&self, now: Timestamp) -> bool {
+        self.process.eyes.since.is_some_and(|since| after(since, OLD_BEATS_WITHIN) <= now)
     }
 
     /// Facts in the log that are not folded; `None` while the log is out of sight.

@@ -7,6 +7,7 @@ use super::ask::ASKS_MAX;
 use super::digest::{KEPT_MAX, PEERS_MAX};
 use super::fold::{RESOLVED_MAX, ROUNDS_KEPT_MAX, RUNS_KEPT_MAX};
 use super::monitor::PINGS_KEPT_MAX;
+use super::space::STORAGES_MAX;
 use super::writer::{HASHES_MAX, PARKED_MAX};
 
 /// One part: what it is, how many it holds, and how many are the most.
@@ -19,7 +20,7 @@ pub struct Size {
 
 impl Mesh {
     /// Every bounded part. Looks at every writer.
-    pub fn sizes(&self) -> [Size; 10] {
+    pub fn sizes(&self) -> [Size; 11] {
         let of = |name, size, most| Size { name, size, most };
         let parked = self.writers.values().map(|writer| writer.parked.len()).max();
         let hashes = self.writers.values().map(|writer| writer.hashes.len()).max();
@@ -34,6 +35,7 @@ impl Mesh {
             of("runs of concluded rounds", older, RUNS_KEPT_MAX),
             of("waiting requests", self.process.asks.len(), ASKS_MAX),
             of("monitors", self.monitors.len(), MONITORS_MAX),
+            of("storages with a history", self.spaces.len(), STORAGES_MAX),
             of("ping keys", self.ping_keys.len(), PING_KEYS_MAX),
             of("pings of one monitor", pings.max().unwrap_or(0), PINGS_KEPT_MAX),
             of("digests and peers", self.process.digests.len().max(self.process.peers.len()), KEPT_MAX.max(PEERS_MAX)),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::agenda::Matter;
+use super::alert::NODES_MAX;
 use super::decide::Look;
 use super::forecast::forecast;
 use super::mesh::Mesh;
@@ -42,9 +43,6 @@ const ROOM_AGAIN_PERCENT: u8 = 5;
 
 /// How long the first beats of a leader are waited for.
 pub(super) const GATHERED_WITHIN: Duration = Duration::from_secs(30);
-
-/// Nodes that an alert names.
-const NAMED_MAX: usize = 100;
 
 /// What is known of one storage over days.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,23 +99,31 @@ fn sights(mesh: &Mesh, now: Timestamp) -> BTreeMap<String, Sight> {
 /// Notes the samples of the day that are missing, and raises and resolves the alerts about what fills up.
 pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Look {
     let sights = sights(mesh, now);
+    let users = users(mesh);
     let mut facts = missing(mesh, &sights, now);
     let mut wishes = Wishes::default();
-    low(mesh, policy, &sights, now, &mut wishes);
-    for (name, history) in mesh.spaces() {
-        let is_open = mesh.open_alert(&key(AlertKind::Filling, name)).is_some();
+    low(mesh, policy, &sights, &users, now, &mut wishes);
+    // What nobody backs up to any more troubles nobody.
+    for (name, history, users) in
+        mesh.spaces().iter().filter_map(|(name, history)| Some((name, history, users.get(name)?)))
+    {
+        let key = key(AlertKind::Filling, name);
+        let is_open = mesh.open_alert(&key).is_some();
         match judge(history.forecast(), policy, is_open) {
-            // What cannot be told stays as it was told.
-            Judgement::Unknown => drop(wishes.unknown.insert(key(AlertKind::Filling, name))),
             Judgement::Well => {}
-            Judgement::Fills { days, bytes_a_day } => wishes.want(filling(mesh, name, history, days, bytes_a_day, now)),
+            Judgement::Fills { days, bytes_a_day } if !is_open => {
+                wishes.want(filling(key, name, users, history, days, bytes_a_day, now));
+            }
+            // What cannot be told stays as it was told, and so does what goes on.
+            Judgement::Unknown | Judgement::Fills { .. } => drop(wishes.unknown.insert(key)),
         }
     }
     facts.extend(difference(mesh, policy, now, &Matter::Spaces, wishes));
-    let is_of_interest = !sights.is_empty() || !mesh.spaces().is_empty();
+    let has_open_lows = mesh.open_lows().next().is_some();
+    let is_of_interest = !sights.is_empty() || !mesh.spaces().is_empty() || has_open_lows;
     let lasting = sights.values().filter_map(|sight| Some(after(sight.low_since?, policy.destination_low_for)));
     // While one has too little room it is looked at more often, so that its end is told soon.
-    let is_low = sights.values().any(|sight| sight.low_since.is_some()) || !mesh.open_lows().is_empty();
+    let is_low = sights.values().any(|sight| sight.low_since.is_some()) || has_open_lows;
     let every = if is_low { LOOK_WHILE_LOW } else { LOOK_EVERY };
     let again_at = lasting.filter(|at| *at > now).chain([after(now, every)]).min();
     Look::decided(facts, again_at.filter(|_| is_of_interest))
@@ -163,9 +169,16 @@ fn key(kind: AlertKind, name: &str) -> AlertKey {
 }
 
 /// Destinations that have had too little room for a while: one alert each, however many nodes see it.
-fn low(mesh: &Mesh, policy: &Policy, sights: &BTreeMap<String, Sight>, now: Timestamp, wishes: &mut Wishes) {
-    // What is out of sight stays as it was told.
-    wishes.unknown.extend(mesh.open_lows());
+fn low(
+    mesh: &Mesh,
+    policy: &Policy,
+    sights: &BTreeMap<String, Sight>,
+    users: &BTreeMap<String, Users>,
+    now: Timestamp,
+    wishes: &mut Wishes,
+) {
+    // What is out of sight stays as it was told, for as long as somebody backs up to it.
+    wishes.unknown.extend(mesh.open_lows().filter(|(name, _)| users.contains_key(*name)).map(|(_, key)| key.clone()));
     for (name, sight) in sights {
         let key = key(AlertKind::DestinationLow, name);
         let percent = sight.space.free_percent();
@@ -176,14 +189,14 @@ fn low(mesh: &Mesh, policy: &Policy, sights: &BTreeMap<String, Sight>, now: Time
         if !is_low {
             wishes.unknown.remove(&key);
         } else if !is_open {
-            let (nodes, routines) = users(mesh, name);
+            let users = users.get(name);
             wishes.want(Wanted {
                 kind: AlertKind::DestinationLow,
                 severity: Severity::Warning,
                 title: format!("the destination {name} has {percent} % free space"),
-                routine: if routines.len() == 1 { routines.into_iter().next() } else { None },
+                routine: users.and_then(Users::only_routine),
                 round: None,
-                nodes,
+                nodes: users.map(|users| users.nodes.clone()).unwrap_or_default(),
                 reason: Some(Reason::NoSpace),
                 last_good_at: None,
                 fix: fix_of(AlertKind::DestinationLow).to_owned(),
@@ -194,8 +207,15 @@ fn low(mesh: &Mesh, policy: &Policy, sights: &BTreeMap<String, Sight>, now: Time
     }
 }
 
-fn filling(mesh: &Mesh, name: &str, history: &SpaceHistory, days: u64, bytes_a_day: u64, now: Timestamp) -> Wanted {
-    let (nodes, routines) = users(mesh, name);
+fn filling(
+    key: AlertKey,
+    name: &str,
+    users: &Users,
+    history: &SpaceHistory,
+    days: u64,
+    bytes_a_day: u64,
+    now: Timestamp,
+) -> Wanted {
     let over = match (history.samples.front(), history.samples.back()) {
         (Some(first), Some(last)) => between(first.at, last.at).as_ms() / 86_400_000,
         (_, _) => 0,
@@ -203,15 +223,14 @@ fn filling(mesh: &Mesh, name: &str, history: &SpaceHistory, days: u64, bytes_a_d
     let megabytes = bytes_a_day / 1_000_000;
     Wanted {
         kind: AlertKind::Filling,
-        key: key(AlertKind::Filling, name),
+        key,
         severity: Severity::Warning,
         title: format!(
             "{name} will be full in about {days} days: over the last {over} days it grew by {megabytes} MB a day"
         ),
-        // Its people are called where the storage is one routine's alone.
-        routine: if routines.len() == 1 { routines.into_iter().next() } else { None },
+        routine: users.only_routine(),
         round: None,
-        nodes,
+        nodes: users.nodes.clone(),
         reason: None,
         last_good_at: None,
         fix: fix_of(AlertKind::Filling).to_owned(),
@@ -220,21 +239,34 @@ fn filling(mesh: &Mesh, name: &str, history: &SpaceHistory, days: u64, bytes_a_d
     }
 }
 
-/// Who backs up to this storage, and by which routines.
-fn users(mesh: &Mesh, name: &str) -> (Vec<NodeId>, BTreeSet<RoutineName>) {
-    let (mut nodes, mut routines) = (Vec::new(), BTreeSet::new());
-    for node in mesh.nodes().values() {
-        let states = node.routines.values().filter(|state| state.present);
-        let theirs: Vec<RoutineName> = states
-            .filter(|state| storage_name(&node.id, &state.plan) == name)
-            .map(|state| state.plan.routine.clone())
-            .collect();
-        if !theirs.is_empty() && nodes.len() < NAMED_MAX {
-            nodes.push(node.id.clone());
-        }
-        routines.extend(theirs);
+/// Who backs up to a storage, and by which routines.
+#[derive(Default)]
+struct Users {
+    /// As many as an alert names.
+    nodes: Vec<NodeId>,
+    routines: BTreeSet<RoutineName>,
+}
+
+impl Users {
+    /// Its people are called where the storage is one routine's alone.
+    fn only_routine(&self) -> Option<RoutineName> {
+        self.routines.first().filter(|_| self.routines.len() == 1).cloned()
     }
-    (nodes, routines)
+}
+
+/// By the storage's name.
+fn users(mesh: &Mesh) -> BTreeMap<String, Users> {
+    let mut all: BTreeMap<String, Users> = BTreeMap::new();
+    for node in mesh.nodes().values() {
+        for state in node.routines.values().filter(|state| state.present) {
+            let users = all.entry(storage_name(&node.id, &state.plan)).or_default();
+            users.routines.insert(state.plan.routine.clone());
+            if users.nodes.last() != Some(&node.id) && users.nodes.len() < NODES_MAX {
+                users.nodes.push(node.id.clone());
+            }
+        }
+    }
+    all
 }
 
 impl Mesh {
@@ -243,11 +275,13 @@ impl Mesh {
         &self.spaces
     }
 
-    /// Keys of the open alerts about destinations with too little room.
-    fn open_lows(&self) -> Vec<AlertKey> {
+    /// The open alerts about destinations with too little room: the storage's name and the alert's key.
+    fn open_lows(&self) -> impl Iterator<Item = (&str, &AlertKey)> {
         let keys = self.index.alerts_about.get(&Matter::Spaces).into_iter().flatten();
-        let prefix = AlertKind::DestinationLow.as_str();
-        keys.filter(|key| key.0.split('/').next() == Some(prefix)).cloned().collect()
+        keys.filter_map(|key| {
+            let (kind, name) = key.0.split_once('/')?;
+            (kind == AlertKind::DestinationLow.as_str()).then_some((name, key))
+        })
     }
 
     /// Takes the day's samples. Of one day the first counts.

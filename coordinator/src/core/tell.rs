@@ -39,8 +39,9 @@ pub struct Standing {
     pub sinks: Vec<String>,
 }
 
-/// Who is told of an alert as it is now, but for those who are told of the one that covers it: the sinks that its routes name, and of its end also whoever was told that it began
-/// and would be left waiting, because the routes or a node's labels have changed since.
+/// Who is told of an alert as it is at this instant, but for those who are told of the one that covers it: the sinks that its
+/// routes name, and of its end also whoever was told that it began and would be left waiting, because the routes or a node's
+/// labels have changed since.
 pub(super) fn receivers<'a>(mesh: &Mesh, policy: &'a Policy, record: &AlertRecord) -> BTreeMap<&'a String, Wish> {
     let mut labels = labels(mesh, &record.alert.nodes);
     labels.extend(mesh.monitor_of(&record.alert).map(|monitor| &monitor.spec.labels));

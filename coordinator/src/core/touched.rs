@@ -1,6 +1,7 @@
 //! Which records a step has touched, and their taking for the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::limit::LimitName;
@@ -13,7 +14,7 @@ use super::step::Fact;
 use super::writer::WriterKey;
 
 /// Ids of the records that changed since they were last taken.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Touched {
     pub(super) meta: bool,
     pub(super) writers: BTreeSet<WriterKey>,
@@ -35,9 +36,15 @@ pub(super) struct Touched {
     pub(super) forgotten: Changes,
 }
 
+/// Most steps touch nothing, and to compare is cheaper than to gather.
+static NOTHING: LazyLock<Touched> = LazyLock::new(Touched::default);
+
 impl Mesh {
-    /// The records touched since the last call, as they are at this moment.
-    pub fn take_changes(&mut self) -> Changes {
+    /// The records touched since the last call, as they are at this moment; `None` where there is none.
+    pub fn take_changes(&mut self) -> Option<Changes> {
+        if self.touched == *NOTHING {
+            return None;
+        }
         let touched = std::mem::take(&mut self.touched);
         let mut changes = touched.forgotten;
         changes.meta = touched.meta.then(|| self.meta.clone());
@@ -56,10 +63,7 @@ impl Mesh {
         changes.nodes = pick(&self.nodes, touched.nodes);
         changes.routines = pick(&self.routines, touched.routines);
         changes.limits = pick(&self.limits, touched.limits);
-        for name in touched.spaces {
-            let history = self.spaces.get(&name).cloned();
-            changes.spaces.insert(name, history);
-        }
+        changes.spaces = there(&self.spaces, touched.spaces);
         changes.alerts.extend(pick(&self.alerts, touched.alerts));
         changes.rounds.extend(pick(&self.rounds, touched.rounds));
         changes.forgotten_runs.extend(touched.loose_runs.keys().filter(|id| !self.runs.contains_key(id)));
@@ -69,13 +73,18 @@ impl Mesh {
         changes.monitors = there(&self.monitors, touched.monitors);
         changes.ping_keys = there(&self.ping_keys, touched.ping_keys);
         changes.bodies = touched.bodies;
-        changes
+        Some(changes)
     }
 }
 
 /// As [`pick`], and `None` for what is gone.
 fn there<K: Ord, V: Clone>(all: &BTreeMap<K, V>, keys: BTreeSet<K>) -> BTreeMap<K, Option<V>> {
-    keys.into_iter().map(|key| (all.get(&key).cloned(), key)).map(|(value, key)| (key, value)).collect()
+    keys.into_iter()
+        .map(|key| {
+            let value = all.get(&key).cloned();
+            (key, value)
+        })
+        .collect()
 }
 
 fn pick<K: Ord, V: Clone>(all: &BTreeMap<K, V>, keys: BTreeSet<K>) -> BTreeMap<K, V> {

@@ -335,8 +335,7 @@ impl Shell {
         }
         self.replay.settle().await?;
         self.replay.begin();
-        let changes = self.mesh.take_changes();
-        if !changes.is_empty() {
+        if let Some(changes) = self.mesh.take_changes() {
             self.ledger.commit(&changes)?;
             self.is_dirty = true;
             let cursor = self.mesh.meta().cursor;
@@ -354,9 +353,10 @@ impl Shell {
     /// the past in any case, and is told how far behind it lies.
     fn gather(&mut self) {
         if self.replay.is_due() {
-            let changes = self.mesh.take_changes();
-            self.replay.write(&self.ledger, changes);
-            self.is_dirty = true;
+            if let Some(changes) = self.mesh.take_changes() {
+                self.replay.write(&self.ledger, changes);
+                self.is_dirty = true;
+            }
         }
         self.heard.clear();
         self.answer_reads();

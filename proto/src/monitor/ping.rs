@@ -68,16 +68,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 7] = [
-        Self::Preparing,
-        Self::Started,
-        Self::Progress,
-        Self::Verifying,
-        Self::Verified,
-        Self::Completed,
-        Self::Failed,
-    ];
-
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",

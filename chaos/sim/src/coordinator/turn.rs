@@ -145,8 +145,8 @@ impl Coordinator {
         }
         let Some(process) = &mut self.process else { return };
         let changes = process.mesh.take_changes();
-        let has_changed = !changes.is_empty();
-        if has_changed {
+        let has_changed = changes.is_some();
+        if let Some(changes) = changes {
             if self.ledger.commit(changes).is_err() {
                 return out.push(Out::LedgerFull);
             }

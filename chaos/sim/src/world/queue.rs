@@ -16,7 +16,8 @@ pub(super) struct Queue<E> {
 struct Entry<E> {
     at: Timestamp,
     number: u64,
-    event: E,
+    /// A heap moves its entries about, and an event is large.
+    event: Box<E>,
 }
 
 impl<E> Queue<E> {
@@ -25,7 +26,7 @@ impl<E> Queue<E> {
     }
 
     pub(super) fn put(&mut self, at: Timestamp, event: E) {
-        self.heap.push(Reverse(Entry { at, number: self.next, event }));
+        self.heap.push(Reverse(Entry { at, number: self.next, event: Box::new(event) }));
         self.next += 1;
     }
 
@@ -34,7 +35,7 @@ impl<E> Queue<E> {
     }
 
     pub(super) fn take(&mut self) -> Option<(Timestamp, E)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
+        self.heap.pop().map(|Reverse(entry)| (entry.at, *entry.event))
     }
 }
 

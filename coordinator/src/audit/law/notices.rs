@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_proto::alert::{Alert, Severity};
 use landfall_proto::fact::coordinator::CoordinatorFact;
-use landfall_proto::time::{Duration, Timestamp, after};
+use landfall_proto::time::{Timestamp, after};
 use uuid::Uuid;
 
 use crate::audit::{Case, Law, Read, Violation};
 use crate::core::Fact;
+use crate::core::policy::AlertKind;
+use crate::core::route::kind_of;
+use crate::core::together::TOGETHER_WITHIN;
 
 pub(super) struct Notices;
 
 const NAME: &str = "notices";
-
-/// What fails so soon after the alert for the whole cluster is told by it.
-const COVERED_WITHIN: Duration = Duration::from_secs(3600);
 
 impl Law for Notices {
     fn name(&self) -> &'static str {
@@ -121,19 +121,19 @@ fn covered(case: &Case<'_>) -> BTreeSet<Uuid> {
             *until = body.resolved_at;
         }
     }
-    let is_of = |alert: &Alert, kind: &str| alert.key.0.split('/').next() == Some(kind);
+    let is_of = |alert: &Alert, kind: AlertKind| kind_of(alert) == kind.as_str();
     let covers: Vec<(Timestamp, Timestamp)> = lives
         .values()
-        .filter(|(alert, ..)| is_of(alert, "cluster_failing"))
+        .filter(|(alert, ..)| is_of(alert, AlertKind::ClusterFailing))
         .map(|(_, from, until)| (*from, *until))
         .collect();
     let is_covered = |(alert, from, until): &(&Alert, Timestamp, Timestamp)| {
-        let is_failure = is_of(alert, "failed") || is_of(alert, "diverged");
+        let is_failure = is_of(alert, AlertKind::Failed) || is_of(alert, AlertKind::Diverged);
         is_failure
             && alert.severity < Severity::Emergency
             && covers
                 .iter()
-                .any(|(began, ended)| began <= from && *from < after(*began, COVERED_WITHIN) && until <= ended)
+                .any(|(began, ended)| began <= from && *from < after(*began, TOGETHER_WITHIN) && until <= ended)
     };
     lives.iter().filter(|(_, life)| is_covered(life)).map(|(id, _)| *id).collect()
 }

@@ -62,7 +62,7 @@ fn folded(case: &Case<'_>, piece: usize) -> ContentHash {
     for (index, read) in case.reads().iter().enumerate() {
         reader.read(read.entry, read.entry.position.seq);
         if (index + 1) % piece == 0 {
-            records.apply(reader.mesh.take_changes());
+            records.apply(reader.mesh.take_changes().unwrap_or_default());
             reader = reader.restored(records.clone());
         }
     }

@@ -6,7 +6,7 @@ use landfall_proto::monitor::{MONITORS_MAX, PING_KEYS_MAX};
 
 use crate::core::agenda::Matter;
 use crate::core::mesh::Mesh;
-use crate::core::monitor::{BODIES_KEPT_MAX, Monitor, PingKey};
+use crate::core::monitor::{BODIES_KEPT_MAX, Monitor, PingKey, Taken};
 
 impl Mesh {
     pub(super) fn monitor_set(&mut self, body: &MonitorSet) {
@@ -50,11 +50,11 @@ impl Mesh {
         else {
             return;
         };
-        monitor.take(&body.ping, body.at);
+        let gone = monitor.take(&body.ping, body.at).filter(Taken::has_body);
         if !body.ping.body.is_empty() {
             self.touched.bodies.insert(body.ping.id, Some(body.ping.body.clone()));
         }
-        if let Some(old) = monitor.with_bodies().nth(BODIES_KEPT_MAX) {
+        for old in gone.iter().chain(monitor.with_bodies().nth(BODIES_KEPT_MAX)) {
             self.touched.bodies.insert(old.ping.id, None);
         }
         self.monitor_changed(body.monitor.clone());

@@ -92,6 +92,8 @@ impl Mesh {
             self.agenda.mark(Matter::RoutineAlerts(name));
         }
         self.agenda.mark(Matter::NodeAlerts(id.clone()));
+        self.agenda.mark(Matter::Failures);
+        self.agenda.mark(Matter::Spaces);
     }
 
     /// Runs of slots that the node slept through end as skipped; one that is opened later finds the span remembered.

@@ -35,9 +35,7 @@ impl Mesh {
     pub(in crate::core) fn heard(&mut self, beat: Beat, policy: &Policy, now: Timestamp) {
         let node = beat.node.clone();
         let writer = self.writers.get(&(node.as_str().to_owned(), beat.incarnation));
-        // Beats that waited while this process stood still are older than the log that it has read since. It is blind then, and
-        // measures no later beat by what it folded meanwhile.
-        let folded = writer.filter(|_| self.sees_the_log()).map_or(0, |writer| writer.next_seq);
+        let folded = writer.filter(|_| self.can_measure(now)).map_or(0, |writer| writer.next_seq);
         // A log and its ledgers that were lost together leave a leader whom no node believes, and who would notice it only when
         // it has something to command.
         self.process.is_outranked |= self.leads() && beat.epoch.is_some_and(|obeyed| obeyed > self.epoch());
@@ -49,11 +47,10 @@ impl Mesh {
         let is_strange = live.clash_at.is_some() || live.set_back_at.is_some() || check::is_ailing(&live, policy);
         let is_paused = live.paused.is_some();
         let live_count = u32::try_from(live.runs.len()).unwrap_or(u32::MAX);
-        let may_lack_a_run = self.leads() && live.has_told_all() && self.index.usage.of_node(&node) > live_count;
+        let may_lack_a_run = self.leads() && live.has_told_all() && self.index.usage.count_of_node(&node) > live_count;
         self.live.insert(node.clone(), live);
         if may_lack_a_run {
-            let active = self.runs.values().filter(|run| run.node == node && run.is_active());
-            active.for_each(|run| self.agenda.mark(Matter::Run(run.id)));
+            self.index.usage.of_node(&node).for_each(|run| self.agenda.mark(Matter::Run(run)));
         }
         if is_newly_low {
             self.agenda.wake_by(Matter::Spaces, after(now, policy.destination_low_for));

@@ -313,6 +313,18 @@ fn memory_and_bodies_are_bounded() {
     assert!(world.coordinators[0].bodies.is_empty(), "nothing is left behind");
 }
 
+#[test]
+fn a_body_goes_with_its_ping() {
+    let mut world = world();
+    let with_body = || Ping { body: "text".to_owned(), body_bytes: 4, ..says(PingKind::Log) };
+    ping(&mut world, "db", with_body());
+    for _ in 0..PINGS_KEPT_MAX {
+        assert_eq!(world.coordinators[0].bodies.len(), 1);
+        taken(&mut world, "db", PingKind::Log);
+    }
+    assert!(world.coordinators[0].bodies.is_empty(), "nobody could find it any more");
+}
+
 fn any_ping() -> impl Strategy<Value = (PingKind, Option<u128>, u32)> {
     let kind = prop_oneof![
         Just(PingKind::Start),

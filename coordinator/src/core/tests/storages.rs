@@ -2,6 +2,7 @@
 
 use landfall_proto::alert::{Risk, Severity};
 use landfall_proto::card::Card;
+use landfall_proto::control::Request;
 use landfall_proto::overview::Forecast;
 use landfall_proto::report::{Outcome, Reason, Space};
 use landfall_proto::time::Duration;
@@ -117,6 +118,42 @@ fn too_little_room_is_told_once_for_all_who_see_it_and_only_when_it_lasts() {
     room(&mut world, 500);
     world.pass("40m");
     assert_eq!(world.told(LOW), (1, 1), "what passes within half an hour is not told");
+}
+
+#[test]
+fn what_nobody_backs_up_to_any_more_troubles_nobody() {
+    const LOW: &str = "destination_low/shelf";
+    let mut world = shared();
+    for day in 20..=29 {
+        used(&mut world, day, 285 + u64::from(day - 20) * 65);
+    }
+    world.pass("40m");
+    assert!(world.is_open(LOW) && world.is_open(KEY), "{:?}", world.open_alerts());
+    world.cut_off("a");
+    world.cut_off("b");
+    world.pass("2h");
+    assert!(world.is_open(LOW) && world.is_open(KEY), "out of sight is not well");
+    for name in ["a", "b"] {
+        world.ask(Request::Retire { node: node(name), by: "ann".to_owned() });
+    }
+    world.pass("2m");
+    assert!(!world.is_open(LOW) && !world.is_open(KEY), "{:?}", world.open_alerts());
+    assert_eq!((world.told(LOW), world.told(KEY)), ((1, 1), (1, 1)));
+}
+
+#[test]
+fn a_storage_that_plans_call_otherwise_is_another_one() {
+    const LOW: &str = "destination_low/shelf";
+    let mut world = shared();
+    used(&mut world, 20, 860);
+    world.pass("40m");
+    assert!(world.is_open(LOW));
+    for name in ["a", "b"] {
+        world.agents.get_mut(&node(name)).unwrap().plan.storage = Some("rack".to_owned());
+        world.announce(name);
+    }
+    world.pass("35m");
+    assert!(!world.is_open(LOW) && world.is_open("destination_low/rack"), "{:?}", world.open_alerts());
 }
 
 fn days(world: &World) -> u64 {

@@ -86,6 +86,21 @@ fn routines_that_fail_together_are_told_in_one_alert_and_what_outlasts_it_is_tol
 }
 
 #[test]
+fn nodes_that_are_retired_fail_no_more() {
+    let mut world = night(&["a", "b", "c"], None);
+    for name in ["a", "b", "c"] {
+        fails(&mut world, name);
+    }
+    assert!(world.is_open(CLUSTER));
+    for name in ["a", "b", "c"] {
+        world.cut_off(name);
+        world.ask(Request::Retire { node: node(name), by: "ann".to_owned() });
+    }
+    world.pass("2s");
+    assert!(!world.is_open(CLUSTER), "{:?}", world.open_alerts());
+}
+
+#[test]
 fn failures_hours_apart_are_no_trouble_of_the_cluster_and_later_ones_are_not_hidden_by_an_old_one() {
     let mut world = night(&["a", "b", "c"], None);
     for name in ["a", "b", "c"] {

@@ -330,7 +330,7 @@ impl World {
             self.append(Logged::from_coordinator(holder.clone(), envelope));
         }
         let coordinator = &mut self.coordinators[index];
-        let changes = coordinator.mesh.take_changes();
+        let changes = coordinator.mesh.take_changes().unwrap_or_default();
         for (id, body) in &changes.bodies {
             if body.is_some() {
                 coordinator.bodies.insert(*id)

@@ -87,7 +87,7 @@ async fn one_by_one(story: &Story, until: u64) -> MemoryLedger {
         };
         let position = Position { era: 0, seq: message.seq, hash: hash(message) };
         step(&mut mesh, &story.policy, clock::now(), Input::Logged(position, logged));
-        ledger.commit(&mesh.take_changes()).unwrap();
+        mesh.take_changes().iter().for_each(|changes| ledger.commit(changes).unwrap());
     }
     ledger
 }
