@@ -64,6 +64,9 @@ missing_packages() {
   command -v cc >/dev/null || echo gcc libc6-dev
   command -v systemd-analyze >/dev/null || echo systemd
   command -v flock >/dev/null || echo util-linux
+  # A script that pings as cron's do; and the folders of their own for what comes from PyPI.
+  command -v curl >/dev/null || echo curl
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
   [ -e /usr/share/zoneinfo/Europe/Berlin ] || echo tzdata
 }
 
