@@ -9,6 +9,7 @@ use std::process::Command;
 use landfall_chaos::live::process::outside;
 use landfall_chaos::live::{Place, tool};
 use landfall_proto::bus::Seed;
+use landfall_proto::card::Card;
 use landfall_proto::id::ClusterName;
 use landfall_proto::plan::{DriverName, read_plan, read_target};
 use landfall_proto::subject::{Permissions, Role};
@@ -102,6 +103,19 @@ async fn the_coordinator_accepts_its_sample_and_refuses_a_misspelt_one_with_its_
     let refused = tool::landfall(Path::new("/nowhere"), &arguments).await;
     assert_eq!(refused.code, 2, "expected 2 for a wrong file: {refused:?}");
     assert!(refused.err.contains(&format!(":{line}:")), "expected line {line}: {refused:?}");
+}
+
+#[test]
+fn a_card_of_the_samples_shows_every_key() {
+    let coordinator: toml::Table = sample("config/coordinator.toml").parse().unwrap();
+    let ours = coordinator["policy"]["routines"]["nightly"]["card"].clone();
+    let plan = read_plan("nightly.toml", &sample("config/plans.d/nightly.toml")).unwrap();
+    for card in [ours.try_into::<Card>().unwrap(), plan.card.unwrap()] {
+        assert_eq!(card.problems(), []);
+        let Card { protects, owner, contact, escalation, rto, data_class, restore, runbook } = card;
+        assert!([protects, escalation, restore].iter().all(|list| !list.is_empty()));
+        assert!([owner, contact, data_class, runbook].iter().all(Option::is_some) && rto.is_some());
+    }
 }
 
 #[tokio::test]
