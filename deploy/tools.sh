@@ -334,6 +334,12 @@ SH
   settle node "$new"
 }
 
+# What npm says went wrong, on one line: its sentences, without codes, stack and the place of its own log.
+npm_complaint() {
+  { sed -nE 's/^npm (ERR!|error) //p' "$1" | grep -vE '^(code|syscall|errno|path) |^ |^}|complete log' || tail -n 2 "$1"; } |
+    head -n 2 | cut -c 1-300 | tr '\n' ' '
+}
+
 fetch_playwright() {
   local new node npm archive log
   # In a shell of its own, with its own lock and its own scratch folder.
@@ -344,18 +350,20 @@ fetch_playwright() {
   )"
   npm="$(dirname "$node")/npm"
   [ -x "$npm" ] || npm="$(command -v npm)" ||
-    fail "playwright cannot be fetched" "there is a node on PATH, and no npm" "install npm, or: $(remedy playwright)"
+    fail "playwright-core cannot be fetched" "npm is neither beside $node nor on PATH" "install npm, or: $(remedy playwright)"
   say "fetching playwright-core $playwright_version with npm"
   new="$(mktemp -d "$tools/.new-playwright.XXXXXX")"
   log="$new/npm.log"
-  "$npm" pack --silent --pack-destination "$new" "playwright-core@$playwright_version" >"$log" 2>&1 ||
-    fail "playwright-core $playwright_version cannot be fetched" "$(tail -n 2 "$log" | tr '\n' ' ')" "check the network and npm's configuration, or: $(remedy playwright)"
+  "$npm" pack --loglevel error --pack-destination "$new" "playwright-core@$playwright_version" >"$log" 2>&1 ||
+    fail "playwright-core $playwright_version cannot be fetched" "$(npm_complaint "$log")" "check the network and npm's configuration, or: $(remedy playwright)"
   archive="$(find "$new" -name '*.tgz')"
   echo "$playwright_sha512  $archive" | sha512sum --check --status ||
-    fail "playwright-core $playwright_version is not what it should be" "what npm fetched has another checksum" "see where npm fetches from, or: $(remedy playwright)"
+    fail "playwright-core $playwright_version is not what it should be" "what npm fetched has another checksum than the one in deploy/tools.sh" \
+      "see where npm fetches from (npm config get registry), or: $(remedy playwright)"
   tar -xzf "$archive" -C "$new"
   "$node" -e 'require(process.argv[1]).chromium.name()' "$new/package" >"$log" 2>&1 ||
-    fail "the playwright-core that was fetched does not run here" "$(tail -n 2 "$log" | tr '\n' ' ')" "$(remedy playwright)"
+    fail "the playwright-core that was fetched does not run here" "$node says: $(grep -m 1 'Error' "$log" || echo 'nothing of use')" \
+      "try another node ($node_floor or newer) with LANDFALL_NODE, or: $(remedy playwright)"
   rm -f "$archive" "$log"
   chmod 755 "$new"
   mv -T "$new" "$tools/playwright"

@@ -9,6 +9,7 @@
 
 #[allow(dead_code, reason = "other tests use what these do not")]
 mod driving;
+mod outside;
 mod rest;
 mod served;
 
@@ -27,6 +28,7 @@ use landfall_agent::runner::{RunEvent, RunRequest, run};
 use landfall_proto::plan::DriverName;
 use landfall_proto::report::{Outcome, Reason, RunReport, TaskKind};
 use landfall_proto::time::Timestamp;
+use outside::outside;
 use rest::RestServer;
 use rustic_core::repofile::MasterKey;
 use serde_json::{Value, json};
@@ -82,7 +84,7 @@ impl Drop for Worker {
 
 /// Every restic of another age that this machine has for the tests.
 fn restics() -> Vec<PathBuf> {
-    let new = std::env::var_os("LANDFALL_RESTIC").map_or_else(|| PathBuf::from("restic"), PathBuf::from);
+    let new = outside("LANDFALL_RESTIC", "restic");
     let old = std::env::var_os("LANDFALL_RESTIC_OLD").map(PathBuf::from);
     [Some(new), old].into_iter().flatten().collect()
 }

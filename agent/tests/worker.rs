@@ -1,11 +1,12 @@
 //! The worker as the agent meets it: a process that takes one order and answers with JSON lines.
 #![cfg(feature = "daemon")]
 
-#[allow(dead_code, reason = "other tests use what these do not")]
+mod outside;
+#[expect(dead_code, reason = "no story here is about what a server refuses")]
 mod rest;
-#[allow(dead_code, reason = "other tests use what these do not")]
 mod served;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -15,6 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use landfall_agent::worker::protocol::{EXIT_ORPHANED, MAX_NAMES};
+use outside::outside;
 use rest::RestServer;
 use serde_json::{Value, json};
 use served::Served;
@@ -93,19 +95,9 @@ impl Stage {
         }))
     }
 
-    fn restic(&self, arguments: &[&str]) -> Option<Output> {
-        let program = std::env::var("LANDFALL_RESTIC").unwrap_or_else(|_| "restic".into());
-        let output = Command::new(program)
-            .args(["--no-cache", "--repo"])
-            .arg(self.repository())
-            .args(arguments)
-            .env("RESTIC_PASSWORD", PASSWORD)
-            .output();
-        match output {
-            Ok(output) => Some(output),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => panic!("restic cannot be run: {error}"),
-        }
+    #[track_caller]
+    fn restic(&self, arguments: &[&str]) -> Output {
+        restic(self.repository(), arguments)
     }
 
     fn packs(&self) -> Vec<PathBuf> {
@@ -113,6 +105,20 @@ impl Stage {
         let files = folders.flat_map(|folder| fs::read_dir(folder.expect("readable").path()).expect("readable"));
         files.map(|file| file.expect("readable").path()).collect()
     }
+}
+
+fn restic_command(repository: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(outside("LANDFALL_RESTIC", "restic"));
+    command.args(["--no-cache", "--repo"]).arg(repository).args(arguments).env("RESTIC_PASSWORD", PASSWORD);
+    command
+}
+
+/// What restic says, once it has ended well.
+#[track_caller]
+fn restic(repository: impl AsRef<OsStr>, arguments: &[&str]) -> Output {
+    let said = restic_command(repository, arguments).output().expect("restic runs; deploy/tools.sh restic fetches it");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    said
 }
 
 fn start(program: &mut Command, order: &Value) -> Child {
@@ -166,17 +172,15 @@ fn a_backup_lands_is_read_back_and_restores_with_restic() {
     assert_eq!(done["summary"]["files_new"], 3, "{done:#}");
     assert_eq!(done["unread"]["count"], 0);
 
-    let Some(check) = stage.restic(&["check", "--read-data"]) else { return };
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
-    let listed = stage.restic(&["snapshots", "--json", "--tag", TAG]).expect("restic is there").stdout;
+    stage.restic(&["check", "--read-data"]);
+    let listed = stage.restic(&["snapshots", "--json", "--tag", TAG]).stdout;
     let listed: Value = serde_json::from_slice(&listed).expect("JSON");
     assert_eq!(listed[0]["id"], done["snapshot"]["id"]);
     assert_eq!(listed[0]["paths"], json!([stage.path("data")]));
 
     let target = stage.path("restored");
     let target_text = target.to_str().expect("text");
-    let restore = stage.restic(&["restore", "latest", "--target", target_text]).expect("restic is there");
-    assert!(restore.status.success(), "{}", String::from_utf8_lossy(&restore.stderr));
+    stage.restic(&["restore", "latest", "--target", target_text]);
     let restored = target.join(stage.path("data").strip_prefix("/").expect("absolute"));
     assert_eq!(fs::read_to_string(restored.join("deep/b.txt")).expect("restored"), "beta");
     assert_eq!(fs::read_link(restored.join("link")).expect("restored"), Path::new("a.txt"));
@@ -311,9 +315,7 @@ fn an_absolute_exclude_and_several_sources_mean_what_they_say() {
     let done = said.done("done");
     assert_eq!(done["summary"]["total_files"], 4, "a.txt, skip.tmp, c.txt and single.txt: {done:#}");
     assert_eq!(done["read_back"]["paths_covered"], true, "an empty source is there too: {done:#}");
-    if let Some(check) = stage.restic(&["check", "--read-data"]) {
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
-    }
+    stage.restic(&["check", "--read-data"]);
     order["task"]["excludes"] = json!(["!data"]);
     order["task"]["run_tag"] = json!("landfall-run:2");
     work(&order).failed("internal");
@@ -362,11 +364,7 @@ fn flipped_bytes_are_found_by_the_data_check_and_by_one_part_of_it() {
 
     let victim =
         stage.packs().into_iter().max_by_key(|pack| fs::metadata(pack).expect("it exists").len()).expect("packs");
-    let mut bytes = fs::read(&victim).expect("readable");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0xff;
-    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).expect("changed");
-    fs::write(&victim, bytes).expect("written");
+    damage_file(&victim);
 
     let structure = check(&Value::Null);
     assert_eq!(structure.done("done_check")["errors"], 0, "the structure does not show it: {:#}", structure.last());
@@ -494,9 +492,6 @@ fn an_exclusive_lock_of_restic_stops_the_backup_until_it_is_gone() {
     let stage = Stage::new();
     work(&stage.backup(TAG)).done("done");
     // Restic holds an exclusive lock while it prunes; stopping it in the middle leaves the lock as a prune shows it.
-    let Some(version) = stage.restic(&["version"]) else { return };
-    assert!(version.status.success());
-    let program = std::env::var("LANDFALL_RESTIC").unwrap_or_else(|_| "restic".into());
     let locks = || fs::read_dir(stage.repository().join("locks")).map_or(0, |locks| locks.flatten().count());
     let pipe = stage.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
@@ -505,11 +500,7 @@ fn an_exclusive_lock_of_restic_stops_the_backup_until_it_is_gone() {
     let kept = stage.path("kept-pack");
     fs::rename(&pack, &kept).expect("moved");
     fs::rename(&pipe, &pack).expect("moved");
-    let mut restic = Command::new(program)
-        .args(["--no-cache", "--repo"])
-        .arg(stage.repository())
-        .args(["check", "--read-data"])
-        .env("RESTIC_PASSWORD", PASSWORD)
+    let mut restic = restic_command(stage.repository(), &["check", "--read-data"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -597,17 +588,9 @@ fn restics_own_server_keeps_what_the_engine_writes_and_restic_reads_it() {
     let server = Served::start(&stage.path("served"), &[]);
     let location = server.location("repo");
     past_the_cache(&stage, &location, || {
-        let restic = |arguments: &[&str]| {
-            let program = std::env::var("LANDFALL_RESTIC").unwrap_or_else(|_| "restic".into());
-            let mut command = Command::new(program);
-            command.args(["--no-cache", "--repo", &location]).args(arguments).env("RESTIC_PASSWORD", PASSWORD);
-            command.output().expect("restic runs; deploy/tools.sh restic fetches it")
-        };
-        let checked = restic(&["check", "--read-data"]);
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        restic(&location, &["check", "--read-data"]);
         let back = stage.path("back");
-        let restored = restic(&["restore", "latest", "--target", &back.display().to_string()]);
-        assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+        restic(&location, &["restore", "latest", "--target", &back.display().to_string()]);
         let file = stage.path("data/deep/b.txt");
         let below = file.strip_prefix("/").expect("it is absolute");
         assert_eq!(fs::read_to_string(back.join(below)).expect("it came back"), "beta");
@@ -649,8 +632,7 @@ fn past_the_cache(stage: &Stage, location: &str, damage: impl FnOnce()) {
 /// Flips one byte in the middle of a file that may not be written.
 fn damage_file(path: &Path) {
     let mut content = fs::read(path).expect("readable");
-    let middle = content.len() / 2;
-    content[middle] ^= 0xff;
+    flip_a_byte(&mut content);
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     fs::write(path, content).expect("written");
 }
@@ -659,9 +641,13 @@ fn damage_file(path: &Path) {
 fn damage(server: &RestServer, folder: &str) {
     let mut files = server.files.lock().expect("no test panicked with it");
     for (_, content) in files.iter_mut().filter(|(name, _)| name.contains(folder)) {
-        let middle = content.len() / 2;
-        content[middle] ^= 0xff;
+        flip_a_byte(content);
     }
+}
+
+fn flip_a_byte(content: &mut [u8]) {
+    let middle = content.len() / 2;
+    content[middle] ^= 0xff;
 }
 
 /// Bytes that neither compress nor repeat.

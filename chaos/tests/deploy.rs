@@ -9,6 +9,7 @@ use std::process::Command;
 use landfall_chaos::live::process::outside;
 use landfall_chaos::live::{Place, tool};
 use landfall_proto::bus::Seed;
+use landfall_proto::card::Card;
 use landfall_proto::id::ClusterName;
 use landfall_proto::plan::{DriverName, read_plan, read_target};
 use landfall_proto::subject::{Permissions, Role};
@@ -104,6 +105,19 @@ async fn the_coordinator_accepts_its_sample_and_refuses_a_misspelt_one_with_its_
     assert!(refused.err.contains(&format!(":{line}:")), "expected line {line}: {refused:?}");
 }
 
+#[test]
+fn a_card_of_the_samples_shows_every_key() {
+    let coordinator: toml::Table = sample("config/coordinator.toml").parse().unwrap();
+    let ours = coordinator["policy"]["routines"]["nightly"]["card"].clone();
+    let plan = read_plan("nightly.toml", &sample("config/plans.d/nightly.toml")).unwrap();
+    for card in [ours.try_into::<Card>().unwrap(), plan.card.unwrap()] {
+        assert_eq!(card.problems(), []);
+        let Card { protects, owner, contact, escalation, rto, data_class, restore, runbook } = card;
+        assert!([protects, escalation, restore].iter().all(|list| !list.is_empty()));
+        assert!([owner, contact, data_class, runbook].iter().all(Option::is_some) && rto.is_some());
+    }
+}
+
 #[tokio::test]
 async fn the_operators_sample_is_understood() {
     let place = Place::new("sample-operator");
@@ -160,8 +174,17 @@ fn prometheus_accepts_its_sample_and_every_rule_keeps_its_stories() {
         assert!(is_good, "expected that promtool {words:?} has nothing to complain of: {said}");
     }
     let stories = sample("prometheus/landfall.rules.test.yml");
-    for line in sample("prometheus/landfall.rules.yml").lines() {
-        let Some(alert) = line.trim().strip_prefix("- alert: ") else { continue };
-        assert!(stories.contains(&format!("alertname: {alert}\n")), "expected a story in which {alert} fires");
+    let stories: Vec<&str> = stories.lines().map(str::trim).collect();
+    let fires = |alert: &str| {
+        let named = format!("alertname: {alert}");
+        stories
+            .windows(3)
+            .any(|lines| lines[0] == named && lines[1] == "exp_alerts:" && lines[2].starts_with("- exp_labels: {"))
+    };
+    let rules = sample("prometheus/landfall.rules.yml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(!alerts.is_empty(), "expected rules that alert");
+    for alert in alerts {
+        assert!(fires(alert), "expected a story in which {alert} fires");
     }
 }

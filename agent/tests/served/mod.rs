@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::outside::outside;
+
 /// How long the server may take to say where it listens.
 const START_WITHIN: Duration = Duration::from_secs(20);
 
@@ -19,14 +21,14 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Served {
     server: Child,
     /// Where repositories are addressed, with a slash at the end.
-    pub(crate) url: String,
+    url: String,
     folder: PathBuf,
 }
 
 impl Served {
     /// Serves a folder at a free port of loopback, without a password.
     pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
-        let mut server = Command::new(program())
+        let mut server = Command::new(outside("LANDFALL_REST_SERVER", "rest-server"))
             .args(["--listen", "127.0.0.1:0", "--no-auth", "--path"])
             .arg(folder)
             .args(options)
@@ -65,13 +67,4 @@ impl Drop for Served {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// What a variable names, what `deploy/tools.sh` has fetched, or what is on PATH.
-fn program() -> PathBuf {
-    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/landfall/tools"));
-    let tools = std::env::var_os("LANDFALL_TOOLS").map(PathBuf::from).or(home);
-    let fetched = tools.map(|tools| tools.join("rest-server/bin/rest-server")).filter(|path| path.is_file());
-    let named = std::env::var_os("LANDFALL_REST_SERVER").map(PathBuf::from);
-    named.or(fetched).unwrap_or_else(|| PathBuf::from("rest-server"))
 }

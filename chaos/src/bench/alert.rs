@@ -56,9 +56,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Table> {
 async fn start(routines: &[String], receiver: &Receiver) -> Cluster {
     let place = Place::new("bench-alert");
     let script = place.script("tiny", tiny::AT_ONCE);
-    let secret = place.secret("secrets/webhook", "a line that only two know");
-    let webhook =
-        format!("kind = \"webhook\"\nurl = {:?}\nsecret_file = {:?}\n", receiver.url, secret.display().to_string());
+    let webhook = receiver.sink(&place.secret("secrets/webhook", "a line that only two know"));
     let lines = format!("kind = \"jsonl\"\npath = {:?}\n", notices(&place).display().to_string());
     let nodes: Vec<Node> = NODES.iter().map(|name| node(&place, &script, name, routines)).collect();
     let setup = Setup::new(place).sink(&webhook).sink(&lines);

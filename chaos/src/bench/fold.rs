@@ -19,7 +19,7 @@ use super::observer::{connect, last_seq};
 use super::round_trip::client;
 use super::samples::Samples;
 use super::table::{Budget, Row, Table, Unit};
-use super::{Options, past, processor, tools};
+use super::{Options, processor, tools};
 use crate::live::bus::{cluster, node, routine};
 use crate::live::{Cluster, Node, Place, Setup};
 
@@ -153,7 +153,7 @@ struct Start {
 }
 
 async fn started(mesh: &mut Cluster, length: u64) -> anyhow::Result<Start> {
-    let (begun, starts) = (Instant::now(), past::addresses(mesh).len());
+    let (begun, starts) = (Instant::now(), mesh.pages().len());
     mesh.start_coordinator();
     let mut places: Vec<(Instant, u64)> = Vec::new();
     let looking = async {
@@ -181,8 +181,8 @@ async fn started(mesh: &mut Cluster, length: u64) -> anyhow::Result<Start> {
 
 /// How far a coordinator is that began after so many others: its figures say it while nobody leads and no question is answered.
 async fn folded(mesh: &Cluster, starts: usize) -> Option<u64> {
-    let addresses = past::addresses(mesh);
-    let figures = reqwest::get(format!("http://{}/metrics", addresses.get(starts)?)).await.ok()?.text().await.ok()?;
+    let figures =
+        reqwest::get(format!("http://{}/metrics", mesh.pages().get(starts)?)).await.ok()?.text().await.ok()?;
     figures.lines().find_map(|line| line.strip_prefix("landfall_log_position ")?.parse().ok())
 }
 

@@ -35,8 +35,8 @@ pub struct Options {
     /// Nodes whose history that is
     #[arg(long, global = true, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub nodes: u32,
-    /// Streams that are open at once, pages and programs together
-    #[arg(long, global = true, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=700))]
+    /// Streams open beside the two that are measured, half of them pages; a coordinator serves 512 in all
+    #[arg(long, global = true, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=510))]
     pub streams: u32,
     /// Seconds for which idle processes are watched
     #[arg(long, global = true, default_value_t = 60, value_name = "N")]

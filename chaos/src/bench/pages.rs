@@ -66,8 +66,9 @@ async fn addresses(house: &House) -> anyhow::Result<Vec<String>> {
         Some(Reply::Runs(page)) => page.rows.into_iter().next().context("there is a run")?,
         other => anyhow::bail!("the coordinator does not list runs: {other:?}"),
     };
-    let mut addresses: Vec<String> =
-        ["/", "/queue", "/rounds", "/nodes", "/routines", "/alerts", "/trends", "/report"].map(str::to_owned).into();
+    let places =
+        ["/", "/queue", "/rounds", "/nodes", "/routines", "/monitors", "/alerts", "/trends", "/report", "/snapshots"];
+    let mut addresses: Vec<String> = places.map(str::to_owned).into();
     addresses.extend([
         "/?search=sim-77".to_owned(),
         "/?from=900".to_owned(),
@@ -91,6 +92,8 @@ async fn addresses(house: &House) -> anyhow::Result<Vec<String>> {
         "routines".to_owned(),
         "alerts".to_owned(),
         "snapshots".to_owned(),
+        "storages".to_owned(),
+        "monitors".to_owned(),
         "limits".to_owned(),
     ];
     addresses.extend(api.into_iter().map(|place| format!("/api/v1/{place}")));

@@ -108,16 +108,7 @@ pub(super) async fn visitor(mesh: &Cluster) -> anyhow::Result<Visitor> {
         let said: Value = serde_json::from_str(&said).context("a token as JSON")?;
         tokens.push(said["token"].as_str().context("a token")?.to_owned());
     }
-    Visitor::new(&addresses(mesh).pop().context("the coordinator says where its pages are")?, tokens)
-}
-
-/// Where the coordinator has served its pages since its first start, in the order of its starts.
-pub(super) fn addresses(mesh: &Cluster) -> Vec<String> {
-    let log = std::fs::read_to_string(mesh.place.log_of("coordinator")).unwrap_or_default();
-    let said = log.lines().filter(|line| line.contains("pages, API and metrics are served"));
-    let address =
-        |line: &str| line.split_whitespace().find_map(|word| word.strip_prefix("address=").map(str::to_owned));
-    said.filter_map(address).collect()
+    Visitor::new(&mesh.pages().pop().context("the coordinator says where its pages are")?, tokens)
 }
 
 /// The operator's tool on the coordinator's own users.

@@ -23,9 +23,6 @@ use crate::live::bus::{cluster, node, routine};
 /// Facts whose way is measured, in each round.
 const TOLD: u32 = 20;
 
-/// Pages that a coordinator keeps fresh at once; the other streams are those of the API.
-const PAGES_MAX: u32 = 250;
-
 /// How long a frame may take to come.
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -120,10 +117,10 @@ async fn delays(
     Ok(delays)
 }
 
-/// Streams beside those that are measured: of pages as many as a coordinator keeps, of the API the others.
+/// Streams beside those that are measured: one half of pages, the other of the API.
 async fn open(house: &House, count: u32) -> anyhow::Result<JoinSet<()>> {
     const PAGES: [&str; 4] = ["/", "/queue", "/rounds", "/nodes"];
-    let pages = (count / 2).min(PAGES_MAX);
+    let pages = count / 2;
     let mut open = JoinSet::new();
     for (number, page) in (0..pages).zip(PAGES.into_iter().cycle()) {
         // As fast as people open pages: one token may ask fifty times a second.

@@ -7,12 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use landfall_proto::control::{Reply, Request};
-use walkdir::WalkDir;
 
 use super::bus::{CLUSTER, Operator, node};
 use super::node::{Node, agent_command, write_node};
 use super::papers::{Authority, Validity, table};
-use super::place::Place;
+use super::place::{Place, copy_folder};
 use super::plans::PASSWORD;
 use super::process::{Process, binary};
 use super::proxy::Proxy;
@@ -308,6 +307,13 @@ impl Cluster {
         self.place.path(&coordinator_folder(name)).join("state")
     }
 
+    /// Where the coordinator has served its pages since its first start, in the order of its starts.
+    pub fn pages(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.place.log_of("coordinator")).unwrap_or_default();
+        let said = log.lines().filter(|line| line.contains("pages, API and metrics are served"));
+        said.filter_map(|line| Some(line.split_once("address=")?.1.split_whitespace().next()?.to_owned())).collect()
+    }
+
     /// Runs the operator's tool.
     pub async fn tool(&self, arguments: &[&str]) -> Answer {
         tool::landfall(&self.place.path("operator.toml"), arguments).await
@@ -382,18 +388,4 @@ fn coordinator_file(name: &str, urls: &[String], replicas: usize, policy: &str, 
         "cluster = {CLUSTER:?}\nname = {name:?}\nstate_dir = \"state\"\nsigning_seed_file = \"../seeds/signing\"\n\
          [bus]\nurls = {urls:?}\nreplicas = {replicas}\nseed_file = \"../seeds/coordinator\"\nsystem_seed_file = \"../seeds/watch\"\n{tables}[policy]\n{policy}"
     )
-}
-
-/// Copies a folder with everything below it, sockets and locks excepted.
-pub fn copy_folder(from: &Path, to: &Path) {
-    for entry in WalkDir::new(from).into_iter().flatten() {
-        let below = entry.path().strip_prefix(from).expect("it was found there");
-        let target = to.join(below);
-        let done = match entry.file_type() {
-            kind if kind.is_dir() => std::fs::create_dir_all(&target),
-            kind if kind.is_file() => std::fs::copy(entry.path(), &target).map(|_| ()),
-            _ => Ok(()),
-        };
-        done.unwrap_or_else(|error| panic!("{} can be copied: {error}", entry.path().display()));
-    }
 }

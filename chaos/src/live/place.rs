@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
 /// Lines of each log that are shown when the test fails.
 const TAIL_LINES: usize = 12;
@@ -104,5 +105,19 @@ impl Drop for Place {
         } else if self.is_kept {
             self.folder.disable_cleanup(true);
         }
+    }
+}
+
+/// Copies a folder with everything below it, sockets and locks excepted.
+pub fn copy_folder(from: &Path, to: &Path) {
+    for entry in WalkDir::new(from).into_iter().flatten() {
+        let below = entry.path().strip_prefix(from).expect("it was found there");
+        let target = to.join(below);
+        let done = match entry.file_type() {
+            kind if kind.is_dir() => fs::create_dir_all(&target),
+            kind if kind.is_file() => fs::copy(entry.path(), &target).map(|_| ()),
+            _ => Ok(()),
+        };
+        done.unwrap_or_else(|error| panic!("{} can be copied: {error}", entry.path().display()));
     }
 }

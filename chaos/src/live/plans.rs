@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use landfall_proto::plan::{Deadlines, Plan, Retries, Secret, Target, read_plan, read_target};
+
+use super::place::Place;
 use landfall_proto::time::Duration;
 
 /// The password of every repository that a story makes.
@@ -20,6 +22,13 @@ pub fn command(name: &str, script: &Path, evidence: &Path) -> Plan {
         "name = {name:?}\ndriver = \"command\"\ntarget = \"folder\"\n\
          [command]\nprogram = [{script:?}]\nlock = \"shared\"\n[command.evidence]\npath = {evidence:?}\n"
     ))
+}
+
+/// The plan `task` with its target: it fails until there is a file `out/mended`.
+pub fn until_mended(place: &Place) -> (Plan, Target) {
+    let out = place.folder("out");
+    let body = format!("[ -e '{0}/mended' ] || exit 9\necho saved > '{0}/artifact'", out.display());
+    (command("task", &place.script("task", &body), &out.join("artifact")), folder(&out))
 }
 
 /// The repository that all nodes share; made by whoever comes first.

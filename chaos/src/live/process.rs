@@ -169,11 +169,11 @@ pub fn find_outside(variable: &str, name: &str) -> Option<PathBuf> {
     find_fetched(variable, &format!("{name}/bin/{name}")).or(on_path)
 }
 
-/// A file that a variable names, or that `deploy/tools.sh` has put `below` the folder of its tools.
+/// A file or folder that a variable names, or that `deploy/tools.sh` has put `below` the folder of its tools.
 pub fn find_fetched(variable: &str, below: &str) -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
     let cache = || from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")));
     let tools = from("LANDFALL_TOOLS").or_else(|| Some(cache()?.join("landfall/tools")));
     let fetched = tools.map(|tools| tools.join(below));
-    from(variable).into_iter().chain(fetched).find(|path| path.is_file())
+    from(variable).into_iter().chain(fetched).find(|path| path.exists())
 }

@@ -15,7 +15,7 @@ use super::wait::until;
 const START_WITHIN: Duration = Duration::from_secs(20);
 
 /// Whom the server lets in, and with what.
-pub const USER: &str = "house";
+const USER: &str = "house";
 pub const SERVER_PASSWORD: &str = "canary-of-the-server";
 
 /// A server that one user with a password may use. It ends with the story.

@@ -1,6 +1,7 @@
 //! A receiver of notices: a few lines of HTTP that remember what was posted and answer as the story wants.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -52,6 +53,11 @@ impl Receiver {
             }
         });
         Self { url: format!("http://{address}/notices"), posts, task }
+    }
+
+    /// A `[[sink]]` of the coordinator that posts here, signed with what this file holds.
+    pub fn sink(&self, secret_file: &Path) -> String {
+        format!("kind = \"webhook\"\nurl = {:?}\nsecret_file = {:?}\n", self.url, secret_file.display().to_string())
     }
 
     pub fn posts(&self) -> Vec<Post> {

@@ -74,7 +74,7 @@ async function tabTo(page, words, demand) {
 async function keyboard({ context, open, demand }, visit) {
   const made = await context(visit);
   const page = await open(made, '/queue');
-  const places = ['Overview', 'Queue', 'Rounds', 'Nodes', 'Routines', 'Alerts', 'Trends', 'Report'];
+  const places = ['Overview', 'Queue', 'Rounds', 'Nodes', 'Routines', 'Monitors', 'Alerts', 'Trends', 'Report'];
   const first = await tabTo(page, 'Skip to the content', demand);
   demand(first.length === 1, 'the first thing on a page is not the way past its head');
   const passed = await tabTo(page, 'node', demand);

@@ -78,13 +78,14 @@ async fn a_person_watches_rounds_converge_cancels_retries_and_is_never_misled() 
     let config = place.path("coordinator/coordinator.toml");
     let cluster = nodes.into_iter().fold(Setup::new(place).pages(), Setup::node).start().await;
     cluster.ready().await;
+    let note = if pictures.is_some() { "the shop's orders" } else { HOSTILE };
+    cluster.tool(&["monitor", "add", "shop-db", "--every", "1d", "--note", note]).await.good();
     let node = outside("LANDFALL_NODE", "node");
-    let core = find_fetched("LANDFALL_PLAYWRIGHT", "playwright/package/package.json");
-    let core = core.or_else(|| Some(PathBuf::from(std::env::var_os("LANDFALL_PLAYWRIGHT")?).join("package.json")));
+    let core = find_fetched("LANDFALL_PLAYWRIGHT", "playwright/package");
     let told = json!({
         "link": first_link(log).await,
         "chromium": outside("LANDFALL_CHROMIUM", "chromium"),
-        "playwright": core.expect("playwright-core; do: export LANDFALL_PLAYWRIGHT=\"$(deploy/tools.sh playwright)\"").parent(),
+        "playwright": core.expect("playwright-core; do: export LANDFALL_PLAYWRIGHT=\"$(deploy/tools.sh playwright)\""),
         "user": [binary("landfall").display().to_string(), "user".to_owned(), "--config".to_owned(), config.display().to_string()],
         "mended": mended,
         "hostile": HOSTILE,

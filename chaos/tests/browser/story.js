@@ -152,7 +152,8 @@ async function onlyLooks(v, failed) {
   await step('keyboard', () => keyboard(v, visit));
   await step('withoutScript', () => withoutScript(v, visit));
   await step('night', () => night(v, visit, failed));
-  const pages = ['/', '/queue', '/rounds', '/nodes', '/nodes/db-1', '/routines', '/routines/nightly', '/alerts', '/trends', '/report', '/account'];
+  const pages = ['/', '/queue', '/rounds', '/nodes', '/nodes/db-1', '/routines', '/routines/nightly', '/monitors', '/monitors/shop-db',
+    '/alerts', '/trends', '/report', '/snapshots', '/account'];
   await step('fit', () => fit(v, visit, [...pages, round && pathOf(round), failed].filter(Boolean)));
   await v.browser.close();
   console.log(v.findings.length ? `${v.findings.length} findings` : 'nothing to complain of');

@@ -17,13 +17,9 @@ const SECRET: &str = "a line that only two know";
 async fn a_notice_is_signed_tried_again_delivered_once_and_followed_by_its_end() {
     let receiver = Receiver::start(&[503, 503]).await;
     let place = Place::new("webhook");
-    let out = place.folder("out");
-    let script =
-        place.script("task", &format!("[ -e '{0}/mended' ] || exit 9\necho saved > '{0}/artifact'", out.display()));
-    let secret = place.secret("secrets/webhook", SECRET);
-    let node = Node::new("a").plan(plans::command("task", &script, &out.join("artifact"))).target(plans::folder(&out));
-    let webhook =
-        format!("kind = \"webhook\"\nurl = {:?}\nsecret_file = {:?}\n", receiver.url, secret.display().to_string());
+    let (plan, target) = plans::until_mended(&place);
+    let node = Node::new("a").plan(plan).target(target);
+    let webhook = receiver.sink(&place.secret("secrets/webhook", SECRET));
     let lines = place.path("alerts.jsonl");
     let jsonl = format!("kind = \"jsonl\"\npath = {:?}\n", lines.display().to_string());
     let mut cluster = Setup::new(place).sink(&webhook).sink(&jsonl).node(node).start().await;
@@ -52,7 +48,7 @@ async fn a_notice_is_signed_tried_again_delivered_once_and_followed_by_its_end()
     cluster.kill_coordinator();
     cluster.start_coordinator();
     cluster.ready().await;
-    std::fs::write(out.join("mended"), "").unwrap();
+    std::fs::write(cluster.place.path("out/mended"), "").unwrap();
     let run = run_of(round, "a", TaskKind::Backup);
     let again =
         cluster.operator.opened(&Request::Retry { id: run.0, by: "story".to_owned(), request: fresh_id() }).await;

@@ -10,10 +10,7 @@ use landfall_proto::time::Duration;
 async fn a_failure_says_whose_data_it_is_and_who_is_called() {
     let receiver = Receiver::start(&[]).await;
     let place = Place::new("card");
-    let out = place.folder("out");
-    let script =
-        place.script("task", &format!("[ -e '{0}/mended' ] || exit 9\necho saved > '{0}/artifact'", out.display()));
-    let mut plan = plans::command("task", &script, &out.join("artifact"));
+    let (mut plan, mut target) = plans::until_mended(&place);
     plan.rpo = Some(Duration::from_secs(86_400));
     plan.card = Some(Card {
         protects: vec!["the orders".to_owned()],
@@ -24,11 +21,8 @@ async fn a_failure_says_whose_data_it_is_and_who_is_called() {
         restore: vec!["copy the artifact back".to_owned()],
         ..Card::default()
     });
-    let mut target = plans::folder(&out);
     target.storage = Some("shelf".to_owned());
-    let secret = place.secret("secrets/webhook", "a line that only two know");
-    let webhook =
-        format!("kind = \"webhook\"\nurl = {:?}\nsecret_file = {:?}\n", receiver.url, secret.display().to_string());
+    let webhook = receiver.sink(&place.secret("secrets/webhook", "a line that only two know"));
     // What the coordinator's file says wins, key by key.
     let policy = "[policy.routines.task.card]\nescalation = [\"Eve\", \"Bob\"]";
     let setup = Setup::new(place).sink(&webhook).policy(policy).node(Node::new("a").plan(plan).target(target));
@@ -63,7 +57,7 @@ async fn a_failure_says_whose_data_it_is_and_who_is_called() {
     .await;
     assert_eq!(storages["rows"][0]["forecast"], "unknown", "one day is no history: {storages}");
 
-    std::fs::write(out.join("mended"), "").unwrap();
+    std::fs::write(cluster.place.path("out/mended"), "").unwrap();
     let round = cluster.operator.start("task").await;
     cluster.operator.verdict(round, seconds(20)).await;
     until("all is well again", seconds(20), async || (cluster.tool(&["check"]).await.code == 0).then_some(())).await;

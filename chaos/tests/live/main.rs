@@ -12,6 +12,7 @@ mod guards;
 mod limits;
 mod messages;
 mod metrics;
+mod monitoring;
 mod pings;
 mod programs;
 mod rebuild;

@@ -1,62 +1,19 @@
 //! Outside monitoring with the shipped rules: a real Prometheus reads the mesh, a real Alertmanager is told of a failed backup and
 //! of its end.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use landfall_chaos::live::bus::run_of;
 use landfall_chaos::live::process::outside;
 use landfall_chaos::live::wait::{seconds, until};
 use landfall_chaos::live::webhook::Receiver;
-use landfall_chaos::live::{Cluster, Node, Place, Setup, fresh_id, plans};
+use landfall_chaos::live::{Node, Place, Setup, fresh_id, plans};
 use landfall_proto::control::Request;
 use landfall_proto::report::TaskKind;
-use serde_json::Value;
 
-/// A server of the monitoring, which ends with the story.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    /// Starts it at a free port; the line of its log with `Listening on` names which.
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = String::new();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            said.push_str(&line);
-            said.push('\n');
-            let (_, rest) = line.split_once("Listening on").and_then(|(_, rest)| rest.split_once("address="))?;
-            Some(rest.split_whitespace().next()?.to_owned())
-        });
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap_or_else(|| panic!("expected that it listens; it said: {said}")) }
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = reqwest::get(format!("http://{}{path}", self.address)).await.unwrap();
-        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
-    }
-
-    /// The samples that a query of Prometheus finds.
-    async fn query(&self, query: &str) -> Vec<Value> {
-        let url = reqwest::Url::parse_with_params(&format!("http://{}/api/v1/query", self.address), [("query", query)]);
-        let answer = reqwest::get(url.unwrap()).await.unwrap().text().await.unwrap();
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        answer["data"]["result"].as_array().unwrap().clone()
-    }
-}
+use crate::monitoring::Server;
 
 fn shipped(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus").join(name);
@@ -83,13 +40,7 @@ fn impatient_rules(place: &Place) -> PathBuf {
 fn alertmanager(place: &Place, told: &str) -> Server {
     let changes = [("group_wait: 10s", "group_wait: 100ms"), ("group_interval: 5m", "group_interval: 1s")];
     let text = with(&with(&shipped("alertmanager.yml"), &changes), &[("http://127.0.0.1:9099/alerts", told)]);
-    let config = place.file("alertmanager/alertmanager.yml", &text);
-    Server::start(
-        Command::new(outside("LANDFALL_ALERTMANAGER", "alertmanager"))
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", place.folder("alertmanager/data").display()))
-            .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="]),
-    )
+    Server::alertmanager(place, &text)
 }
 
 fn prometheus(place: &Place, coordinator: &str, alertmanager: &Server) -> Server {
@@ -109,16 +60,6 @@ fn prometheus(place: &Place, coordinator: &str, alertmanager: &Server) -> Server
     )
 }
 
-/// Where the coordinator's log says that its pages are.
-pub(super) async fn pages_of(log: PathBuf) -> String {
-    until("the coordinator names the address of its pages", seconds(15), async || {
-        let text = std::fs::read_to_string(&log).unwrap_or_default();
-        let (_, rest) = text.split_once("address=")?;
-        Some(rest.chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect())
-    })
-    .await
-}
-
 /// What promtool finds wrong with a text of figures.
 fn complaints(text: &str) -> Vec<String> {
     let mut child = Command::new(outside("LANDFALL_PROMTOOL", "promtool"))
@@ -134,33 +75,19 @@ fn complaints(text: &str) -> Vec<String> {
     String::from_utf8_lossy(&said).lines().map(str::to_owned).collect()
 }
 
-/// A mesh with one plan that fails until the file `mended` is there.
-async fn failing_mesh(place: Place) -> Cluster {
-    let out = place.folder("out");
-    let script =
-        place.script("task", &format!("[ -e '{0}/mended' ] || exit 9\necho saved > '{0}/artifact'", out.display()));
-    let node = Node::new("a").plan(plans::command("task", &script, &out.join("artifact"))).target(plans::folder(&out));
-    Setup::new(place).pages().node(node).start().await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_with_the_shipped_rules_calls_for_a_failed_backup_and_stops_when_it_is_good() {
     let place = Place::new("prometheus");
-    let log = place.log_of("coordinator");
-    let cluster = failing_mesh(place).await;
-    let address = pages_of(log).await;
+    let (plan, target) = plans::until_mended(&place);
+    let cluster = Setup::new(place).pages().node(Node::new("a").plan(plan).target(target)).start().await;
+    let address = cluster.pages().pop().unwrap();
     let people = Receiver::start(&[]).await;
     let bell = alertmanager(&cluster.place, &people.url);
     let watch = prometheus(&cluster.place, &address, &bell);
-    let firing = async || {
-        let alerts = bell.get("/api/v2/alerts").await;
-        let mut alerts = alerts.as_array().unwrap().iter();
-        alerts.find(|alert| alert["labels"]["alertname"] == "BackupJobFailed").cloned()
-    };
 
     let round = cluster.operator.start("task").await;
     cluster.operator.verdict(round, seconds(20)).await;
-    let alert = until("the failure fires", seconds(40), async || firing().await).await;
+    let alert = until("the failure fires", seconds(40), async || bell.failed_job().await).await;
     let labels = &alert["labels"];
     assert_eq!(
         (&labels["job"], &labels["node"], &labels["severity"]),
@@ -185,7 +112,7 @@ async fn prometheus_with_the_shipped_rules_calls_for_a_failed_backup_and_stops_w
     let retry =
         cluster.operator.opened(&Request::Retry { id: run.0, by: "story".to_owned(), request: fresh_id() }).await;
     cluster.operator.verdict(retry, seconds(20)).await;
-    until("it is over", seconds(40), async || firing().await.is_none().then_some(())).await;
+    until("it is over", seconds(40), async || bell.failed_job().await.is_none().then_some(())).await;
     until("people hear that it is over", seconds(40), async || {
         people.posts().iter().any(|post| post.json()["status"] == "resolved").then_some(())
     })

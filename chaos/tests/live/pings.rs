@@ -11,8 +11,6 @@ use landfall_chaos::live::{Cluster, Place, Setup};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::metrics::pages_of;
-
 /// As healthchecks' own manual writes it, with its ids of runs.
 const SCRIPT: &str = r#"RID=$(cat /proc/sys/kernel/random/uuid)
 curl -fsS -m 10 --retry 5 "$PING/start?rid=$RID"
@@ -31,13 +29,10 @@ struct Watched {
 impl Watched {
     async fn start(name: &str) -> Self {
         let place = Place::new(name);
-        let log = place.log_of("coordinator");
         let people = Receiver::start(&[]).await;
-        let secret = place.secret("secrets/webhook", "0123456789abcdef0123456789abcdef");
-        let sink =
-            format!("kind = \"webhook\"\nurl = {:?}\nsecret_file = {:?}\n", people.url, secret.display().to_string());
+        let sink = people.sink(&place.secret("secrets/webhook", "a line that only two know"));
         let cluster = Setup::new(place).sink(&sink).pages().start().await;
-        let address = pages_of(log).await;
+        let address = cluster.pages().pop().unwrap();
         let made =
             cluster.tool(&["monitor", "add", "db", "--every", "1h", "--grace", "10m", "--json"]).await.good().json();
         let url = format!("http://{address}{}", made["path"].as_str().unwrap());

@@ -1,77 +1,37 @@
 //! The receivers that people have: a real Alertmanager sees a failure come and go, a channel is told by its route, and an operator
 //! can try each sink and see every delivery.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use landfall_chaos::live::bus::run_of;
 use landfall_chaos::live::cluster::HOLDER;
-use landfall_chaos::live::process::outside;
 use landfall_chaos::live::wait::{seconds, until};
 use landfall_chaos::live::webhook::Receiver;
 use landfall_chaos::live::{Node, Place, Setup, fresh_id, plans};
 use landfall_proto::control::Request;
 use landfall_proto::report::TaskKind;
-use serde_json::Value;
 
-/// A real one that ends with the story. It forgets an alert that nobody repeats after three seconds.
-struct Alertmanager {
-    child: Child,
-    url: String,
-}
+use crate::monitoring::Server;
 
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Alertmanager {
-    fn start(place: &Place) -> Self {
-        let text = "global:\n  resolve_timeout: 3s\nroute:\n  receiver: nobody\nreceivers:\n- name: nobody\n";
-        let config = place.file("alertmanager/config.yml", text);
-        let mut child = Command::new(outside("LANDFALL_ALERTMANAGER", "alertmanager"))
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", place.folder("alertmanager/data").display()))
-            .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let (_, rest) = line.split_once("address=127.0.0.1:")?;
-            rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse::<u16>().ok()
-        });
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: format!("http://127.0.0.1:{}", port.expect("it says where it listens")) }
-    }
-
-    async fn active(&self) -> Vec<Value> {
-        let answer = reqwest::get(format!("{}/api/v2/alerts", self.url)).await.unwrap();
-        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
-    }
-
-    async fn failed(&self) -> Option<Value> {
-        self.active().await.into_iter().find(|alert| alert["labels"]["alertname"] == "BackupJobFailed")
-    }
-}
+/// It forgets an alert that nobody repeats after three seconds.
+const ALERTMANAGER: &str = "\
+global:
+  resolve_timeout: 3s
+route:
+  receiver: nobody
+receivers:
+- name: nobody
+";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alertmanager_sees_a_failure_come_outlive_its_coordinator_and_go() {
     let place = Place::new("alertmanager");
-    let out = place.folder("out");
-    let script =
-        place.script("task", &format!("[ -e '{0}/mended' ] || exit 9\necho saved > '{0}/artifact'", out.display()));
-    let node = Node::new("a").plan(plans::command("task", &script, &out.join("artifact"))).target(plans::folder(&out));
-    let server = Alertmanager::start(&place);
+    let (plan, target) = plans::until_mended(&place);
+    let node = Node::new("a").plan(plan).target(target);
+    let server = Server::alertmanager(&place, ALERTMANAGER);
     let channel = Receiver::start(&[]).await;
     let address = place.secret("secrets/slack", &channel.url);
     let prometheus = format!(
-        "kind = \"alertmanager\"\nurls = [{:?}, \"http://127.0.0.1:9\"]\nresend_interval = \"1s\"\n",
-        server.url
+        "kind = \"alertmanager\"\nurls = [\"http://{}\", \"http://127.0.0.1:9\"]\nresend_interval = \"1s\"\n",
+        server.address
     );
     let slack = format!(
         "kind = \"slack\"\nurl_file = {:?}\n[[routes]]\nkinds = [\"converged\"]\nsinks = [\"slack\"]\nsuccess = true\n\
@@ -82,7 +42,7 @@ async fn an_alertmanager_sees_a_failure_come_outlive_its_coordinator_and_go() {
 
     let round = cluster.operator.start("task").await;
     cluster.operator.verdict(round, seconds(20)).await;
-    let fired = until("the failure fires", seconds(20), async || server.failed().await).await;
+    let fired = until("the failure fires", seconds(20), async || server.failed_job().await).await;
     assert_eq!((&fired["labels"]["job"], &fired["labels"]["node"]), (&"task".into(), &"a".into()), "{fired}");
 
     // Another process of the coordinator goes on showing it, and it stays the same alert.
@@ -94,15 +54,15 @@ async fn an_alertmanager_sees_a_failure_come_outlive_its_coordinator_and_go() {
         (tokio::time::Instant::now() > until_then).then_some(())
     })
     .await;
-    let again = until("it still fires", seconds(20), async || server.failed().await).await;
+    let again = until("it still fires", seconds(20), async || server.failed_job().await).await;
     assert_eq!(again["fingerprint"], fired["fingerprint"], "expected one alert: {again}");
 
-    std::fs::write(out.join("mended"), "").unwrap();
+    std::fs::write(cluster.place.path("out/mended"), "").unwrap();
     let run = run_of(round, "a", TaskKind::Backup);
     let retry =
         cluster.operator.opened(&Request::Retry { id: run.0, by: "story".to_owned(), request: fresh_id() }).await;
     cluster.operator.verdict(retry, seconds(20)).await;
-    until("it is over", seconds(20), async || server.failed().await.is_none().then_some(())).await;
+    until("it is over", seconds(20), async || server.failed_job().await.is_none().then_some(())).await;
     let glad =
         until("the channel hears of the success", seconds(20), async || channel.posts().into_iter().next()).await;
     assert_eq!(glad.json()["blocks"][0]["text"]["text"], "Converged: task", "{glad:?}");

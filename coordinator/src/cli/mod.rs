@@ -81,6 +81,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// The mesh in one glance: leader, nodes, queue, last verdicts, open alerts
+    #[command(after_help = "Examples:\n  landfall status\n  landfall status --json | jq '.leader, .nodes_silent'")]
     Status,
     /// Rounds, or one round with its runs
     Rounds(rounds::Rounds),
@@ -121,10 +122,16 @@ enum Verb {
     /// What a task has to show to count as good, and what a reason means and asks for
     Explain(explain::Explain),
     /// Check that the mesh can do its work; each finding says what to do
+    #[command(
+        after_help = "Examples:\n  landfall doctor\n  landfall doctor --json | jq '.findings[] | select(.ok != \"good\")'\n\nExit codes: 0 nothing is bad, 1 something is, 3 the bus cannot be reached."
+    )]
     Doctor,
     /// Check every promise over the whole log, and over the receipts of this machine; changes nothing
     Audit(audit::Audit),
     /// What travels on the bus, as an AsyncAPI document
+    #[command(
+        after_help = "Examples:\n  landfall asyncapi > landfall.asyncapi.json\n  landfall asyncapi | jq '.channels | keys'\n\nIt is AsyncAPI 3.0 as JSON, made from this program's own words; no bus is asked."
+    )]
     Asyncapi,
     /// Completion for a shell
     Completion(completion::Completion),
@@ -226,5 +233,15 @@ mod tests {
     #[test]
     fn the_grammar_holds_together() {
         Tool::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_examples_that_begin_with_its_own_name() {
+        for verb in Tool::command().get_subcommands() {
+            let told = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let own = format!("  landfall {}", verb.get_name());
+            assert!(told.starts_with("Examples:\n"), "{own}: {told}");
+            assert!(told.lines().any(|line| line.starts_with(&own)), "{own}: {told}");
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::edge::{Feed, Inside, ServeError, asks, serve, service};
 use crate::web::{self, Door, Home, WebError};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  landfall serve\n  landfall serve --config ./coordinator.toml --check\n  LANDFALL_LOG=debug landfall serve --config ./coordinator.toml\n\nSIGTERM ends it; a leader says so first, and a standby takes over. deploy/config/coordinator.toml shows every key of the file."
+)]
 pub(super) struct Serve {
     /// The coordinator's file
     #[arg(long, short, value_name = "FILE", env = "LANDFALL_CONFIG", default_value = CONFIG_PATH)]

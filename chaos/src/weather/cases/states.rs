@@ -6,7 +6,7 @@ use landfall_proto::control::{Reply, Request};
 use landfall_proto::verdict::VerdictKind;
 
 use crate::live::bus::node;
-use crate::live::cluster::copy_folder;
+use crate::live::place::copy_folder;
 use crate::live::wait::{seconds, until};
 use crate::weather::case::{Case, Weather};
 use crate::weather::judge::close;
