@@ -64,9 +64,9 @@ pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: 
 /// Raises and resolves the alerts about a node.
 pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId) -> Look {
     let Some(node) = mesh.nodes.get(id) else { return Look::default() };
-    let live = mesh.live.get(id);
+    let state = NodeState { node, live: mesh.live.get(id) };
     let mut wishes = Wishes::default();
-    for finding in check::check(NodeState { node, live }, policy, now) {
+    for finding in check::check(state, policy, now) {
         let Some((kind, key)) = finding.alert(id) else { continue };
         let known = finding.routine.as_ref().and_then(|name| node.routines.get(name));
         let good = known.and_then(|known| known.backup.last_good.as_ref());
@@ -108,7 +108,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
             },
         });
     }
-    let mut again_at = check::stale_at(node, policy).filter(|at| *at > now);
+    let mut again_at = check::again_at(state, policy, now);
     if !node.is_retired() && !node.routines.is_empty() {
         let at = silence(mesh, policy, now, id, &mut wishes);
         again_at = Some(again_at.map_or(at, |stale| stale.min(at)));

@@ -98,11 +98,13 @@ pub fn findings(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId) -> Ve
     findings
 }
 
-/// When time alone makes the routine stale on its node.
-pub(super) fn stale_at(node: &Node, policy: &Policy) -> Option<Timestamp> {
-    let at =
+/// When time alone makes a routine stale on its node, or lets a quarrel be over that only beats showed.
+pub(super) fn again_at(state: NodeState<'_>, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+    let stale_at =
         |(name, routine): (&RoutineName, &NodeRoutine)| Some(after(last_good_at(routine), rpo(name, routine, policy)?));
-    node.routines.iter().filter_map(at).min()
+    let stale = state.node.routines.iter().filter_map(stale_at);
+    let quarrels = state.live.into_iter().flat_map(|live| [live.clash_at, live.set_back_at]).flatten();
+    stale.chain(quarrels.map(|at| after(at, CLASH_REMEMBERED))).filter(|at| *at > now).min()
 }
 
 /// Whether the beat itself shows something to be told.
