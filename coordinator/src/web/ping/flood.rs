@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use landfall_proto::monitor::{MONITORS_MAX, PingTo};
+use landfall_proto::monitor::{MONITORS_MAX, PingAnswer, PingTo};
 use tokio::time::Instant;
 
 use super::Refused;
@@ -105,8 +105,18 @@ impl Flood {
         !is_known || matches!(self.bodies.check_key_n(to, bytes), Ok(Ok(())))
     }
 
+    /// What became of a ping that was admitted.
+    pub(super) fn answered(&self, sender: IpAddr, to: Place, answer: PingAnswer) {
+        match answer {
+            PingAnswer::Taken | PingAnswer::Created => self.found(to),
+            PingAnswer::NotFound => self.missed(sender, &to),
+            // The key is a good one, and yet there is no monitor behind the address.
+            PingAnswer::Ambiguous | PingAnswer::Full => {}
+        }
+    }
+
     /// The address led somewhere.
-    pub(super) fn found(&self, to: Place) {
+    fn found(&self, to: Place) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(&to) {
             return;
@@ -121,7 +131,7 @@ impl Flood {
     }
 
     /// The address led nowhere.
-    pub(super) fn missed(&self, sender: IpAddr, to: &Place) {
+    fn missed(&self, sender: IpAddr, to: &Place) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(to);
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -198,6 +208,23 @@ mod tests {
         assert_eq!((0..200).filter(|number| try_one(*number)).count(), MISSES_MAX as usize);
         assert!(flood.admit(address(1), &to("good")).is_ok(), "a known address of the same office is heard");
         assert!(flood.admit(address(2), &to("other")).is_ok());
+    }
+
+    #[test]
+    fn who_has_a_good_key_and_no_monitor_neither_guesses_nor_fills_the_memory() {
+        let flood = Flood::default();
+        for number in 0..2 * MISSES_MAX {
+            for answer in [PingAnswer::Ambiguous, PingAnswer::Full] {
+                let place = flood.admit(address(1), &to(&number.to_string())).unwrap();
+                flood.answered(address(1), place, answer);
+            }
+        }
+        assert!(flood.known.lock().unwrap().is_empty() && flood.misses.lock().unwrap().is_empty());
+        flood.answered(address(1), place_of(&to("a")), PingAnswer::Created);
+        assert_eq!(flood.known.lock().unwrap().len(), 1);
+        flood.answered(address(1), place_of(&to("a")), PingAnswer::NotFound);
+        assert!(flood.known.lock().unwrap().is_empty(), "a monitor that was removed is unknown again");
+        assert_eq!(flood.misses.lock().unwrap()[&address(1)].1, 1);
     }
 
     #[test]

@@ -127,11 +127,7 @@ async fn take(
         }
         return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
     };
-    if answer == PingAnswer::NotFound {
-        site.pings.missed(address, &place);
-    } else {
-        site.pings.found(place);
-    }
+    site.pings.answered(address, place, answer);
     Ok(answer)
 }
 
