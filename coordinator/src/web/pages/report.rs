@@ -24,7 +24,11 @@ const ROUTINES_MAX: usize = 50;
 const ROUNDS_MAX: u32 = 100;
 
 pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
-    let Glance { site, now, .. } = glance;
+    let Glance { site, now, memory, .. } = glance;
+    // It is made once, to be printed: nothing of it changes while it is open.
+    if memory.has_page {
+        return Ok(Shown::new("Report", Section::Report));
+    }
     let board = told!(site, Request::Board { filter: BoardFilter::default() }, Board)?;
     let trends = told!(site, Request::Trends { routine: None, node: None, days: DAYS }, Trends)?;
     let storages = storage::all(site).await?;
