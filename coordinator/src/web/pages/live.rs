@@ -206,21 +206,38 @@ async fn changed(events: &mut events::Stream, place: &Place, until: Instant) -> 
     }
 }
 
-/// Whether the page shows what has changed. Where that is not sure it does.
+/// Whether the page shows what has changed. Of what stands above every page only open alerts are waited for; the rest of it may be as
+/// old as ages may.
 fn is_of_interest(place: &Place, event: &Event) -> bool {
     match (place, &event.what) {
         (_, What::Reset) | (Place::Queue | Place::Round(_), What::Progress(_)) => true,
         (Place::Report | Place::Trends, _) => false,
         (Place::Run(shown), What::Run(run) | What::Progress(run)) => shown == run,
-        (Place::Run(_), what) => matches!(what, What::Alert(_)),
-        (_, what) => !matches!(what, What::Progress(_)),
+        (_, What::Progress(_)) => false,
+        (Place::Monitor(shown), What::Monitor(name)) => shown == name,
+        (place, What::Monitor(_)) => matches!(place, Place::Home | Place::Monitors),
+        (Place::Landed, What::Run(_)) => true,
+        (Place::Run(_) | Place::Landed | Place::Monitors | Place::Monitor(_), what) => matches!(what, What::Alert(_)),
+        (
+            Place::Home
+            | Place::Queue
+            | Place::Rounds
+            | Place::Round(_)
+            | Place::Nodes
+            | Place::Node(_)
+            | Place::Routines
+            | Place::Routine(_)
+            | Place::Alerts,
+            _,
+        ) => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use landfall_proto::id::RunId;
+    use landfall_proto::alert::AlertKey;
+    use landfall_proto::id::{RoutineName, RunId};
     use uuid::Uuid;
 
     #[test]
@@ -253,5 +270,28 @@ mod tests {
         assert!(shows(&Place::Queue, What::Progress(other)) && !shows(&Place::Home, What::Progress(other)));
         assert!(shows(&Place::Home, What::Run(other)) && !shows(&Place::Trends, What::Run(other)));
         assert!(shows(&Place::Run(mine), What::Reset) && shows(&Place::Trends, What::Reset));
+    }
+
+    #[test]
+    fn a_page_waits_for_what_it_shows_and_for_alerts() {
+        let name = |text: &str| -> RoutineName { text.parse().unwrap() };
+        let of = |what| Event { id: "1-2-3-4".parse().unwrap(), what, routine: None, node: None };
+        let shows = |place: &Place, what: &What| is_of_interest(place, &of(what.clone()));
+        let run = What::Run(RunId(Uuid::nil()));
+        let pinged = What::Monitor(name("shop"));
+        let raised = What::Alert(AlertKey("overdue/nightly".to_owned()));
+        for (place, [of_run, of_monitor, of_alert]) in [
+            (Place::Home, [true, true, true]),
+            (Place::Queue, [true, false, true]),
+            (Place::Routine(name("shop")), [true, false, true]),
+            (Place::Monitors, [false, true, true]),
+            (Place::Monitor(name("shop")), [false, true, true]),
+            (Place::Monitor(name("till")), [false, false, true]),
+            (Place::Landed, [true, false, true]),
+            (Place::Report, [false, false, false]),
+        ] {
+            let found = [&run, &pinged, &raised].map(|what| shows(&place, what));
+            assert_eq!(found, [of_run, of_monitor, of_alert], "{place:?}");
+        }
     }
 }
