@@ -27,10 +27,10 @@ use crate::web::events::{self, Event, Heard, What};
 use crate::web::markup;
 use crate::web::server::Site;
 
-/// No page is rendered more often. Each stream that is open beside it makes it wait longer, so that all of them together are not
-/// rendered more than five hundred times a second.
+/// No page is rendered more often. Each one that is open beside it makes it wait longer, so that all of them together are not
+/// rendered more than five hundred times a second. Streams of programs render nothing and let nobody wait.
 const EVERY: Duration = Duration::from_millis(150);
-const EVERY_A_STREAM: Duration = Duration::from_millis(2);
+const EVERY_A_PAGE: Duration = Duration::from_millis(2);
 
 /// Ages grow without any news, and so does blindness.
 const AT_LATEST: Duration = Duration::from_secs(10);
@@ -55,6 +55,7 @@ pub(super) async fn stream(
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
     };
     let Some(events) = site.events.listen(&site, (presence, actor), None) else { return events::full() };
+    let Some(shown) = site.events.page() else { return events::full() };
     let from = offset(&headers).or_else(|| asked.get("log")?.parse().ok());
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(acting::carry(acting::present(), async move {
@@ -63,13 +64,14 @@ pub(super) async fn stream(
         if matches!(viewer.watch(events).await, Err(End::Over)) {
             let _ = viewer.send("over", "logged out".to_owned()).await;
         }
+        drop(shown);
     }));
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
 }
 
-/// How long a page stands still while so many streams are open.
+/// How long a page stands still while so many are open.
 fn pause(open: usize) -> Duration {
-    EVERY + EVERY_A_STREAM * u32::try_from(open).unwrap_or(u32::MAX)
+    EVERY + EVERY_A_PAGE * u32::try_from(open).unwrap_or(u32::MAX)
 }
 
 /// Where the log was when the stream broke off.
@@ -135,7 +137,7 @@ impl Viewer {
                 self.send_log().await?;
                 log_at = Instant::now() + LOG_EVERY;
             }
-            sleep_until(began + pause(self.site.events.open())).await;
+            sleep_until(began + pause(self.site.events.pages_open())).await;
             let grows = self.log.as_ref().is_some_and(|log| !log.has_ended());
             let until = if grows { parts_at.min(log_at) } else { parts_at };
             let gone = self.sender.clone();
