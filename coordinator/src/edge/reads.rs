@@ -203,10 +203,7 @@ impl Reads<'_> {
         let after = paging.after.as_deref().and_then(read_cursor).and_then(|name| String::from_utf8(name).ok());
         let mut pager = Pager::new(rows_wanted(paging));
         let mut last: Option<String> = None;
-        let wanted = view::storages(self.scene).filter(|storage| {
-            name.is_none_or(|name| storage.name == name) && after.as_ref().is_none_or(|after| storage.name > *after)
-        });
-        for storage in wanted {
+        for storage in view::storages(self.scene, name, after.as_deref()) {
             let place = storage.name.clone();
             if pager.is_full() || !pager.push(storage) {
                 return Reply::Storages(pager.page(last.map(|name| cursor(name.as_bytes()))));
