@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
 use landfall_proto::control::Problem;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -80,6 +82,7 @@ fn offset(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Why a page is not kept fresh any more.
+#[derive(Debug, PartialEq, Eq)]
 enum End {
     /// Nobody reads, or the pages end.
     Gone,
@@ -199,12 +202,31 @@ fn hash(text: &str) -> u64 {
 async fn changed(events: &mut events::Stream, place: &Place, until: Instant) -> Result<Option<u64>, End> {
     loop {
         match timeout_at(until, events.next()).await {
-            Ok(Heard::Event(event)) if is_of_interest(place, &event) => return Ok(Some(event.id.seq)),
-            Ok(Heard::Event(_)) => {}
-            Ok(Heard::Over) => return Err(End::Over),
-            Ok(Heard::Ended) => return Err(End::Gone),
+            Ok(heard) => {
+                let event = told(heard)?;
+                if is_of_interest(place, &event) {
+                    return caught_up(event.id.seq, || events.next().now_or_never()).map(Some);
+                }
+            }
             Err(_) => return Ok(None),
         }
+    }
+}
+
+/// Takes everything that waits already: what is rendered next is at least as young as all of it. One fact changes several records,
+/// and would wake the page once for each of them, with a rest between.
+fn caught_up(mut position: u64, mut waiting: impl FnMut() -> Option<Heard>) -> Result<u64, End> {
+    while let Some(heard) = waiting() {
+        position = told(heard)?.id.seq;
+    }
+    Ok(position)
+}
+
+fn told(heard: Heard) -> Result<Arc<Event>, End> {
+    match heard {
+        Heard::Event(event) => Ok(event),
+        Heard::Over => Err(End::Over),
+        Heard::Ended => Err(End::Gone),
     }
 }
 
@@ -272,6 +294,22 @@ mod tests {
         assert!(shows(&Place::Queue, What::Progress(other)) && !shows(&Place::Home, What::Progress(other)));
         assert!(shows(&Place::Home, What::Run(other)) && !shows(&Place::Trends, What::Run(other)));
         assert!(shows(&Place::Run(mine), What::Reset) && shows(&Place::Trends, What::Reset));
+    }
+
+    #[test]
+    fn what_waits_already_is_shown_at_once_and_an_end_among_it_is_not_missed() {
+        let of = |id: &str| {
+            let what = What::Limits;
+            Heard::Event(Arc::new(Event { id: id.parse().unwrap(), what, routine: None, node: None }))
+        };
+        let read = |waiting: Vec<Heard>| {
+            let mut waiting = waiting.into_iter();
+            (caught_up(7, || waiting.next()), waiting.len())
+        };
+        assert_eq!(read(Vec::new()), (Ok(7), 0));
+        assert_eq!(read(vec![of("1-7-1-4"), of("1-8-0-4"), of("1-9-0-4")]), (Ok(9), 0));
+        assert_eq!(read(vec![of("1-8-0-4"), Heard::Over]), (Err(End::Over), 0));
+        assert_eq!(read(vec![Heard::Ended, of("1-8-0-4")]), (Err(End::Gone), 1));
     }
 
     #[test]
