@@ -77,6 +77,22 @@ impl Stakes {
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
     }
+
+    /// Whom to call, in one line; `None` where nobody is named.
+    pub fn called(&self) -> Option<String> {
+        called(self.owner.as_deref(), self.contact.as_deref(), &self.escalation)
+    }
+}
+
+/// The owner with the contact, and who is called next; `None` where nobody is named.
+pub fn called(owner: Option<&str>, contact: Option<&str>, escalation: &[String]) -> Option<String> {
+    let first = match (owner, contact) {
+        (Some(owner), Some(contact)) => Some(format!("{owner} ({contact})")),
+        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
+        (None, None) => None,
+    };
+    let all: Vec<String> = first.into_iter().chain(escalation.iter().cloned()).collect();
+    (!all.is_empty()).then(|| all.join(", then "))
 }
 
 impl Card {
@@ -184,6 +200,15 @@ mod tests {
         assert_eq!(keys(&bad), ["contact", "protects[1]", "restore[0]", "escalation", "runbook", "rto"]);
         let long = Card { restore: vec!["z".repeat(500); 9], ..good };
         assert_eq!(keys(&long), ["."], "each step is short enough, all of them are not");
+    }
+
+    #[test]
+    fn who_is_called_is_said_in_one_line() {
+        let ann = Stakes { owner: Some("Ann".to_owned()), ..Stakes::default() };
+        assert_eq!(ann.called().as_deref(), Some("Ann"));
+        let all = Stakes { contact: Some("#ops".to_owned()), escalation: vec!["Cy".to_owned()], ..ann };
+        assert_eq!(all.called().as_deref(), Some("Ann (#ops), then Cy"));
+        assert_eq!(Stakes::default().called(), None);
     }
 
     #[test]

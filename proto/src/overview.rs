@@ -255,6 +255,23 @@ pub struct StorageView {
     pub forecast: Forecast,
 }
 
+/// Fewer days than this until a destination is full stand out.
+pub const SOON_DAYS: u64 = 14;
+
+impl StorageView {
+    /// The room as it is seen at this moment, else as the last sample has it; `None` where nobody has seen it yet.
+    pub fn room(&self) -> Option<Space> {
+        let last = self.samples.last();
+        self.space.or_else(|| last.map(|last| Space { free_bytes: last.free_bytes, total_bytes: last.total_bytes }))
+    }
+
+    /// Whole percent used; `None` where the size is not known.
+    pub fn used_percent(&self) -> Option<u64> {
+        let Space { free_bytes, total_bytes } = self.room()?;
+        total_bytes.saturating_sub(free_bytes).saturating_mul(100).checked_div(total_bytes)
+    }
+}
+
 /// Figures over days, of the runs that fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -283,4 +300,28 @@ pub struct TrendDay {
     pub added_bytes: Option<u64>,
     /// Bytes backed up for each second of the runs.
     pub rate_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_that_nobody_sees_has_the_room_of_its_last_sample() {
+        let at = Timestamp::UNIX_EPOCH;
+        let sample = |free_bytes| SpaceSample { at, free_bytes, total_bytes: 10 };
+        let mut storage = StorageView {
+            name: "nas".to_owned(),
+            space: Some(Space { free_bytes: 3, total_bytes: 10 }),
+            samples: vec![sample(9), sample(8)],
+            forecast: Forecast::Unknown,
+        };
+        assert_eq!(storage.used_percent(), Some(70));
+        storage.space = None;
+        assert_eq!((storage.room().map(|room| room.free_bytes), storage.used_percent()), (Some(8), Some(20)));
+        storage.samples.clear();
+        assert_eq!((storage.room(), storage.used_percent()), (None, None));
+        storage.space = Some(Space { free_bytes: 0, total_bytes: 0 });
+        assert_eq!(storage.used_percent(), None, "a destination without a size");
+    }
 }

@@ -10,6 +10,7 @@ use crate::envelope::Epoch;
 use crate::fact::coordinator::{AlertDelivered, OpenedBy};
 use crate::id::{Holder, NodeId, RepositoryId, RoundId, RoutineName, RunId};
 use crate::limit::{LimitName, WaitReason};
+use crate::monitor::MonitorState;
 use crate::protection::ProtectionView;
 use crate::report::{Outcome, Phase, Progress, Reason, RunReport, TaskKind, Trigger, Vitals};
 use crate::time::Timestamp;
@@ -67,6 +68,9 @@ pub struct StatusView {
     /// Copies of the log.
     #[serde(default)]
     pub log_copies: Option<LogCopies>,
+    /// How many programs that only ping stand how.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub monitors: BTreeMap<MonitorState, u32>,
 }
 
 /// Calls of an address outside the mesh, whose owner tells people when they stay away.

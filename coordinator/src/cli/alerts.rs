@@ -13,7 +13,6 @@ use super::failure::Failure;
 use super::human::{ago, ago_or_dash, instant};
 use super::screen::{Screen, Tone};
 use crate::edge::clock;
-use crate::notify::called;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  landfall alerts\n  landfall alerts --all\n  landfall alerts overdue/nightly")]
@@ -112,7 +111,7 @@ fn show(view: &AlertView, now: Timestamp, screen: &Screen) {
         if let Some(risk) = stakes.risk {
             screen.line(&format!("risk      {risk}: {}", risk.meaning()));
         }
-        if let Some(called) = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation) {
+        if let Some(called) = stakes.called() {
             screen.line(&format!("call      {called}"));
         }
     }

@@ -9,6 +9,7 @@ use landfall_proto::control::{PAGE_ROWS_MAX, Paging, Request};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::overview::{BoardFilter, BoardRow, Grade};
 use landfall_proto::time::{Timestamp, between};
+use landfall_proto::view::Page;
 use serde::Serialize;
 
 use super::ask::{Mesh, expect_reply};
@@ -18,7 +19,7 @@ use super::human::span;
 use super::screen::Screen;
 use crate::edge::clock;
 
-/// Pages of the board that are looked at.
+/// Pages of the board, and of open alerts, that are looked at.
 const PAGES_MAX: u32 = 100;
 
 /// Rows and alerts that are told one by one.
@@ -104,13 +105,32 @@ pub(super) async fn run(options: &Check, context: Option<&Path>, screen: &Screen
         screen.json_answer(&answer);
     } else {
         screen.line(&line(&answer));
-        answer.details.iter().take(TOLD_MAX).for_each(|detail| screen.line(detail));
+        answer.details.iter().take(TOLD_MAX).for_each(|detail| screen.line(&plain(detail)));
     }
     ExitCode::from(answer.state.code())
 }
 
 async fn look(options: &Check, context: Option<&Path>) -> Result<Answer, Failure> {
     let mesh = Mesh::connect(&context::find(context)?).await?;
+    let mut rows = rows(options, &mesh).await?;
+    rows.retain(|row| {
+        options.routine.as_ref().is_none_or(|name| row.routine == *name)
+            && options.node.as_ref().is_none_or(|node| row.node == *node)
+    });
+    let alerts = pages(async |after| {
+        let paging = Paging { rows: Some(PAGE_ROWS_MAX), after };
+        expect_reply!(mesh.ask(&Request::Alerts { all: false, paging }).await?, Alerts)
+    });
+    let concerns = |alert: &Alert| {
+        options.routine.as_ref().is_none_or(|name| alert.routine.as_ref() == Some(name))
+            && options.node.as_ref().is_none_or(|node| alert.nodes.contains(node))
+    };
+    let alerts: Vec<Alert> = alerts.await?.into_iter().map(|view| view.alert).filter(concerns).collect();
+    Ok(judge(&rows, &alerts, clock::now()))
+}
+
+/// The board, as far as it may have to do with what was asked for.
+async fn rows(options: &Check, mesh: &Mesh) -> Result<Vec<BoardRow>, Failure> {
     let search = match (&options.routine, &options.node) {
         (Some(routine), _) => Some(routine.to_string()),
         (None, Some(node)) => Some(node.to_string()),
@@ -127,18 +147,22 @@ async fn look(options: &Check, context: Option<&Path>) -> Result<Answer, Failure
             break;
         }
     }
-    let paging = Paging { rows: Some(PAGE_ROWS_MAX), after: None };
-    let alerts = expect_reply!(mesh.ask(&Request::Alerts { all: false, paging }).await?, Alerts)?;
-    let alerts: Vec<Alert> = alerts.rows.into_iter().map(|view| view.alert).collect();
-    rows.retain(|row| {
-        options.routine.as_ref().is_none_or(|name| row.routine == *name)
-            && options.node.as_ref().is_none_or(|node| row.node == *node)
-    });
-    let concerns = |alert: &Alert| {
-        options.routine.as_ref().is_none_or(|name| alert.routine.as_ref() == Some(name))
-            && options.node.as_ref().is_none_or(|node| alert.nodes.contains(node))
-    };
-    Ok(judge(&rows, &alerts.into_iter().filter(concerns).collect::<Vec<_>>(), clock::now()))
+    Ok(rows)
+}
+
+/// The rows of one page after the other, to the last.
+async fn pages<T>(mut ask: impl AsyncFnMut(Option<String>) -> Result<Page<T>, Failure>) -> Result<Vec<T>, Failure> {
+    let mut rows = Vec::new();
+    let mut after = None;
+    for _ in 0..PAGES_MAX {
+        let page = ask(after).await?;
+        rows.extend(page.rows);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 fn judge(rows: &[BoardRow], alerts: &[Alert], now: Timestamp) -> Answer {
@@ -207,12 +231,16 @@ fn summary(figures: &Figures, worst: Option<&str>) -> String {
 fn line(answer: &Answer) -> String {
     let Figures { backups, protected, too_old, never, failing, unheard, alerts, oldest_ms } = &answer.figures;
     let oldest = oldest_ms.map(|ms| format!(" oldest={}s", ms / 1000)).unwrap_or_default();
-    let text: String =
-        answer.summary.chars().map(|letter| if letter == '|' || letter.is_control() { '/' } else { letter }).collect();
+    let text = plain(&answer.summary);
     format!(
         "LANDFALL {} - {text} | backups={backups} protected={protected} too_old={too_old} never={never} failing={failing} unheard={unheard} alerts={alerts}{oldest}",
         answer.state.word()
     )
+}
+
+/// A monitoring reads figures behind a bar, and everything behind the end of a line as another one.
+fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter == '|' || letter.is_control() { '/' } else { letter }).collect()
 }
 
 #[cfg(test)]
@@ -287,6 +315,30 @@ mod tests {
         let answer = judge(&[row(Grade::Protected)], &[alert(Severity::Emergency)], now());
         assert_eq!(answer.state, State::Critical);
         assert_eq!(line(&answer).matches('|').count(), 1, "{}", line(&answer));
+    }
+
+    #[test]
+    fn no_text_of_an_alert_passes_for_a_figure_or_for_another_line() {
+        let sly = Alert { title: "disk\n| free=1 \x1b[2J full".to_owned(), ..alert(Severity::Warning) };
+        let answer = judge(&[row(Grade::TooOld)], &[sly], now());
+        assert_eq!(answer.details.len(), 1);
+        assert_eq!(plain(&answer.details[0]), "warning: disk// free=1 /[2J full");
+    }
+
+    #[tokio::test]
+    async fn every_page_is_read_and_no_list_without_an_end_is_followed_for_ever() {
+        let page = |from: u32, next: Option<u32>| {
+            let next = next.map(|next| next.to_string());
+            Ok(Page { rows: vec![from, from + 1], next })
+        };
+        let number = |after: Option<String>| after.map_or(0, |after| after.parse::<u32>().unwrap());
+        let read = pages(async |after| {
+            let from = number(after);
+            page(from, Some(from + 2).filter(|next| *next < 6))
+        });
+        assert_eq!(read.await.ok(), Some(vec![0, 1, 2, 3, 4, 5]));
+        let endless = pages(async |after| page(number(after), Some(0)));
+        assert_eq!(endless.await.map(|rows| rows.len()).ok(), Some(2 * PAGES_MAX as usize));
     }
 
     #[test]

@@ -300,7 +300,7 @@ fn list(all: &MonitorsView, screen: &Screen) {
     }
 }
 
-const fn tone(state: MonitorState) -> Tone {
+pub(super) const fn tone(state: MonitorState) -> Tone {
     match state {
         MonitorState::Up => Tone::Good,
         MonitorState::New => Tone::Dim,

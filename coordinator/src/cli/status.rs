@@ -1,14 +1,17 @@
 //! `landfall status`: the mesh in one glance.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use landfall_proto::control::Request;
+use landfall_proto::monitor::MonitorState;
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{RoutineView, StandbyView, StatusView, WatchdogView};
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::Failure;
 use super::human::{ago, ago_or_dash, dash, verdict_tone};
+use super::monitor::tone;
 use super::screen::{Screen, Tone};
 use crate::edge::clock;
 
@@ -56,6 +59,9 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         status.runs_queued,
         if status.alerts_open > 0 { screen.paint(&status.alerts_open.to_string(), Tone::Bad) } else { "0".to_owned() },
     ));
+    if !status.monitors.is_empty() {
+        screen.line(&monitors(&status.monitors, screen));
+    }
     if status.last_pass_at.is_some() || status.watchdog.is_some() {
         screen.line(&process(status.last_pass_at, status.watchdog, now, screen));
     }
@@ -68,6 +74,12 @@ fn show(status: &StatusView, now: Timestamp, screen: &Screen) {
         let rows = status.routines.iter().map(|routine| row(routine, now, screen)).collect();
         screen.table(&["ROUTINE", "NODES", "LAST VERDICT", "WHEN", "NEXT"], rows);
     }
+}
+
+/// `monitors 1 overdue, 3 up`: the worst first.
+fn monitors(counts: &BTreeMap<MonitorState, u32>, screen: &Screen) -> String {
+    let told = |(state, count): (&MonitorState, &u32)| screen.paint(&format!("{count} {state}"), tone(*state));
+    format!("monitors {}", counts.iter().rev().map(told).collect::<Vec<_>>().join(", "))
 }
 
 /// How the answering coordinator itself is.
@@ -119,6 +131,12 @@ fn row(routine: &RoutineView, now: Timestamp, screen: &Screen) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn monitors_are_counted_with_the_worst_first() {
+        let counts = BTreeMap::from([(MonitorState::New, 2), (MonitorState::Up, 3), (MonitorState::Overdue, 1)]);
+        assert_eq!(monitors(&counts, &Screen::new(false, true)), "monitors 1 overdue, 3 up, 2 new");
+    }
 
     #[test]
     fn the_answering_process_is_one_line() {

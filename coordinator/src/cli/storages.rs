@@ -4,15 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use landfall_proto::control::{Paging, Request};
-use landfall_proto::overview::{Forecast, StorageView};
+use landfall_proto::overview::{Forecast, SOON_DAYS, StorageView};
 
 use super::ask::{Mesh, expect_reply};
 use super::failure::Failure;
 use super::human::{bytes, dash};
 use super::screen::{Screen, Tone};
-
-/// Fewer days than this are shown as a warning.
-const SOON_DAYS: u64 = 14;
 
 #[derive(Debug, Args)]
 #[command(
@@ -44,9 +41,7 @@ pub(super) async fn run(options: &Storages, mesh: &Mesh, screen: &Screen) -> Res
 }
 
 fn row(storage: &StorageView, screen: &Screen) -> Vec<String> {
-    let last = storage.samples.last().map(|sample| (sample.free_bytes, sample.total_bytes));
-    let room = storage.space.map(|space| (space.free_bytes, space.total_bytes)).or(last);
-    let used = room.and_then(|(free, total)| (total.saturating_sub(free)).saturating_mul(100).checked_div(total));
+    let room = storage.room();
     let (grows, full) = match storage.forecast {
         Forecast::Unknown => (dash(), "unknown".to_owned()),
         Forecast::Steady => ("no".to_owned(), "not in sight".to_owned()),
@@ -57,9 +52,9 @@ fn row(storage: &StorageView, screen: &Screen) -> Vec<String> {
     };
     vec![
         storage.name.clone(),
-        room.map_or_else(dash, |(free, _)| bytes(free)),
-        room.map_or_else(dash, |(_, total)| bytes(total)),
-        used.map_or_else(dash, |percent| format!("{percent} %")),
+        room.map_or_else(dash, |room| bytes(room.free_bytes)),
+        room.map_or_else(dash, |room| bytes(room.total_bytes)),
+        storage.used_percent().map_or_else(dash, |percent| format!("{percent} %")),
         grows,
         full,
         storage.samples.len().to_string(),

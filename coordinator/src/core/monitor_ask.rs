@@ -1,6 +1,6 @@
 //! What operators ask of monitors and ping keys: make, change, remove.
 
-use landfall_proto::control::Reply;
+use landfall_proto::control::{Problem, ProblemCode, Reply};
 use landfall_proto::fact::coordinator::{CoordinatorFact, MonitorRemoved, MonitorSet, PingKeySet};
 use landfall_proto::id::RoutineName;
 use landfall_proto::monitor::{KeyHash, MONITORS_MAX, MonitorSpec, PING_KEYS_MAX};
@@ -19,8 +19,10 @@ pub(super) fn set(mesh: &Mesh, now: Timestamp, monitor: MonitorSpec, replaces: b
         return (Vec::new(), problem(&what, &why, "Correct it and ask again."));
     }
     let known = mesh.monitors.get(&name);
+    if known.is_none() && replaces {
+        return (Vec::new(), missing(&what));
+    }
     let refused = match known {
-        None if replaces => Some(("there is none of this name", "`landfall monitor list` shows all of them.")),
         None if mesh.monitors.len() >= MONITORS_MAX => {
             Some(("there are as many monitors as there may be", "Remove those that nobody needs."))
         }
@@ -51,10 +53,7 @@ pub(super) fn set(mesh: &Mesh, now: Timestamp, monitor: MonitorSpec, replaces: b
 pub(super) fn remove(mesh: &Mesh, name: RoutineName, by: &str) -> Answered {
     if !mesh.monitors.contains_key(&name) {
         let what = format!("the monitor {name} was not removed");
-        return (
-            Vec::new(),
-            problem(&what, "there is none of this name", "`landfall monitor list` shows all of them."),
-        );
+        return (Vec::new(), missing(&what));
     }
     let message = format!("the monitor {name} is removed; pings to it are refused");
     (vec![MonitorRemoved { epoch: mesh.epoch(), name, by: named(by) }.into()], Reply::Done { message })
@@ -93,4 +92,14 @@ pub(super) fn set_key(
     };
     let fact = PingKeySet { epoch: mesh.epoch(), label, key, creates, set_at: now, by: named(by) };
     (vec![CoordinatorFact::from(fact)], Reply::Done { message })
+}
+
+fn missing(what: &str) -> Reply {
+    let problem = Problem {
+        what: what.to_owned(),
+        why: "there is none of this name".to_owned(),
+        fix: "`landfall monitor list` shows all of them.".to_owned(),
+        code: None,
+    };
+    Reply::Refused(problem.coded(ProblemCode::NotFound))
 }

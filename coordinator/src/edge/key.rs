@@ -9,6 +9,7 @@
 //! | 9       | round id, run id                             | none: the run is held in memory     |
 //! | 10      | newest first, round id                       | none                                |
 //! | 11      | routine, newest first, round id              | none                                |
+//! | 12      | form, round id                               | a concluded round as lists show it, sealed |
 //! | 20      | newest first, run id                         | none                                |
 //! | 21      | node, newest first, run id                   | none                                |
 //! | 22      | routine, newest first, run id                | none                                |
@@ -53,6 +54,15 @@ pub fn format_key() -> Vec<u8> {
 /// A further piece of the record with this key, from 1.
 pub fn piece_key(record: &[u8], number: u16) -> Vec<u8> {
     [&[2], record, &number.to_be_bytes()].concat()
+}
+
+/// The form of what lists show of a concluded round. Raise it with every change of what [`crate::view::round`] makes of one: what has
+/// another form is made from the record again.
+const LISTED_FORM: u8 = 1;
+
+/// A concluded round as lists show it; its record names every node of it.
+pub fn listed_round_key(id: RoundId) -> Vec<u8> {
+    [&[12, LISTED_FORM], id.0.as_bytes().as_slice()].concat()
 }
 
 /// Whether this is a piece of a record behind its first.

@@ -117,6 +117,14 @@ impl Reads<'_> {
         }
     }
 
+    /// As lists show it.
+    fn listed(&self, id: RoundId) -> Result<Option<RoundView>, LedgerError> {
+        match self.scene.mesh.rounds().get(&id) {
+            Some(round) => Ok(Some(view::round(round))),
+            None => self.ledger.listed_round(id),
+        }
+    }
+
     pub(super) fn run(&self, id: RunId) -> Result<Option<Cow<'_, Run>>, LedgerError> {
         match self.scene.mesh.runs().get(&id) {
             Some(run) => Ok(Some(Cow::Borrowed(run))),
@@ -132,8 +140,8 @@ impl Reads<'_> {
         let mut pager = Pager::new(rows_wanted(paging));
         let next = self.scan(&list, paging, |id| {
             let round =
-                self.round(RoundId(id))?.filter(|round| open.is_none_or(|open| round.verdict.is_none() == open));
-            Ok(!pager.is_full() && round.is_none_or(|round| pager.push(view::round(&round))))
+                self.listed(RoundId(id))?.filter(|round| open.is_none_or(|open| round.verdict.is_none() == open));
+            Ok(!pager.is_full() && round.is_none_or(|round| pager.push(round)))
         })?;
         Ok(Reply::Rounds(pager.page(next)))
     }
@@ -195,10 +203,7 @@ impl Reads<'_> {
         let after = paging.after.as_deref().and_then(read_cursor).and_then(|name| String::from_utf8(name).ok());
         let mut pager = Pager::new(rows_wanted(paging));
         let mut last: Option<String> = None;
-        let wanted = view::storages(self.scene).filter(|storage| {
-            name.is_none_or(|name| storage.name == name) && after.as_ref().is_none_or(|after| storage.name > *after)
-        });
-        for storage in wanted {
+        for storage in view::storages(self.scene, name, after.as_deref()) {
             let place = storage.name.clone();
             if pager.is_full() || !pager.push(storage) {
                 return Reply::Storages(pager.page(last.map(|name| cursor(name.as_bytes()))));
@@ -234,10 +239,7 @@ impl Reads<'_> {
     }
 
     fn routine(&self, routine: &Routine) -> Result<RoutineView, LedgerError> {
-        let last: Option<RoundView> = match routine.last_round {
-            Some(id) => self.round(id)?.map(|round| view::round(&round)),
-            None => None,
-        };
+        let last = routine.last_round.map(|id| self.listed(id)).transpose()?.flatten();
         Ok(view::routine(self.scene, routine, last))
     }
 
@@ -246,8 +248,7 @@ impl Reads<'_> {
         let mut verdicts = LastVerdicts::new();
         for routine in self.scene.mesh.routines().values() {
             let Some(id) = routine.last_round else { continue };
-            let last = self.round(id)?;
-            let verdict = last.as_ref().and_then(|round| Some((round.verdict.as_ref()?.kind, round.concluded_at)));
+            let verdict = self.listed(id)?.and_then(|round| Some((round.verdict?, round.concluded_at)));
             verdicts.extend(verdict.map(|verdict| (routine.name.clone(), verdict)));
         }
         Ok(verdicts)

@@ -11,7 +11,6 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, SinkError, Taken};
-use super::body::called;
 use super::http;
 use super::letter::Letter;
 use crate::config::{AlertmanagerConfig, read_secret};
@@ -169,7 +168,7 @@ fn annotations(alert: &Alert) -> BTreeMap<&'static str, String> {
     let cause = alert.reason.map(Reason::cause).unwrap_or_default();
     let good = alert.last_good_at.map(|at| at.to_string());
     let stakes = alert.stakes.as_deref().cloned().unwrap_or_default();
-    let called = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation);
+    let called = stakes.called();
     let said = [
         alert.title.clone(),
         if cause.is_empty() { String::new() } else { format!("Cause: {cause}") },

@@ -1,6 +1,7 @@
 //! What a receiver of notices is sent: one flat JSON object with stable field names.
 
 use landfall_proto::alert::{Risk, Severity};
+use landfall_proto::card::called;
 use landfall_proto::id::{ClusterName, NodeId, RoundId, RoutineName};
 use landfall_proto::report::Reason;
 use landfall_proto::time::{Duration, Timestamp};
@@ -181,15 +182,4 @@ impl NoticeBody {
             Status::Resolved | Status::Succeeded => headline,
         }
     }
-}
-
-/// Whom to call, in one line; `None` where nobody is named.
-pub fn called(owner: Option<&str>, contact: Option<&str>, escalation: &[String]) -> Option<String> {
-    let first = match (owner, contact) {
-        (Some(owner), Some(contact)) => Some(format!("{owner} ({contact})")),
-        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
-        (None, None) => None,
-    };
-    let all: Vec<String> = first.into_iter().chain(escalation.iter().cloned()).collect();
-    (!all.is_empty()).then(|| all.join(", then "))
 }

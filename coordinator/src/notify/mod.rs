@@ -23,7 +23,7 @@ use landfall_proto::id::ClusterName;
 use tokio::sync::{mpsc, watch};
 
 pub use answer::{SinkError, Taken};
-pub use body::{NoticeBody, Status, called};
+pub use body::{NoticeBody, Status};
 pub(crate) use mail::check_templates;
 
 use crate::config::{SinkConfig, SinkKind};

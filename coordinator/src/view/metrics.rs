@@ -15,6 +15,7 @@ use landfall_proto::verdict::VerdictKind;
 use landfall_proto::view::{LimitView, RunState};
 
 use super::{Scene, Surroundings};
+use crate::core::check;
 use crate::core::node::{Node, NodeRoutine};
 use crate::core::permits::{limits, waits_for};
 use crate::core::routine::Routine;
@@ -82,10 +83,9 @@ fn node(scene: Scene<'_>, node: &Node) -> NodeFigures {
 }
 
 fn plan(scene: Scene<'_>, name: &RoutineName, state: &NodeRoutine) -> PlanFigures {
-    let rpo = scene.policy.routine(name).and_then(|own| own.rpo).or(state.plan.rpo);
     PlanFigures {
         routine: name.clone(),
-        rpo_ms: rpo.map(|rpo| rpo.as_ms()),
+        rpo_ms: check::rpo(name, state, scene.policy).map(|rpo| rpo.as_ms()),
         first_announced_at: state.first_announced_at,
         backup: task(state, TaskKind::Backup),
         check: task(state, TaskKind::Check),

@@ -17,10 +17,6 @@ pub fn monitors(scene: Scene<'_>, paging: &Paging) -> MonitorsView {
     let mut all: Vec<(MonitorState, &Monitor)> =
         scene.mesh.monitors().values().map(|one| (one.state(scene.now), one)).collect();
     all.sort_by_key(|(state, _)| std::cmp::Reverse(*state));
-    let mut counts: BTreeMap<MonitorState, u32> = BTreeMap::new();
-    for (state, _) in &all {
-        *counts.entry(*state).or_default() += 1;
-    }
     let from: usize = paging.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or(0);
     // The rest of the message is for the ping keys.
     let mut pager = Pager::within(rows_wanted(paging), PAGE_BYTES_MAX / 2);
@@ -35,9 +31,18 @@ pub fn monitors(scene: Scene<'_>, paging: &Paging) -> MonitorsView {
     MonitorsView {
         monitors: pager.into_rows(),
         next: (until < all.len()).then(|| until.to_string()),
-        counts,
+        counts: counts(scene),
         ping_keys: ping_keys.collect(),
     }
+}
+
+/// How many stand how; a state that none is in is left out.
+pub(super) fn counts(scene: Scene<'_>) -> BTreeMap<MonitorState, u32> {
+    let mut counts = BTreeMap::new();
+    for one in scene.mesh.monitors().values() {
+        *counts.entry(one.state(scene.now)).or_default() += 1;
+    }
+    counts
 }
 
 pub(super) fn monitor(scene: Scene<'_>, monitor: &Monitor) -> MonitorView {

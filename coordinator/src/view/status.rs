@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{LogCopies, RoutineView, StandbyView, StatusView, WatchdogView};
 
-use super::Scene;
+use super::{Scene, monitor};
 use crate::core::digest::{Compared, Peer};
 
 /// What the state does not know: the process and the bus around it.
@@ -57,6 +57,7 @@ pub fn status(scene: Scene<'_>, around: &Surroundings, routines: Vec<RoutineView
         last_pass_at: around.last_pass_at,
         watchdog: around.watchdog,
         log_copies: around.log_copies,
+        monitors: monitor::counts(scene),
     }
 }
 

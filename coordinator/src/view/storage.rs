@@ -7,11 +7,19 @@ use landfall_proto::overview::{Forecast, StorageView};
 use super::Scene;
 use crate::core::space;
 
-/// Every destination in the order of names: those that a node sees at this moment, and those that
-/// have a history.
-pub fn storages<'a>(scene: Scene<'a>) -> impl Iterator<Item = StorageView> + 'a {
+/// Destinations in the order of names: those that a node sees at this moment, and those that have a history; only that of the name
+/// `only`, where there is one, and only those behind `after`.
+pub fn storages<'a>(
+    scene: Scene<'a>,
+    only: Option<&str>,
+    after: Option<&str>,
+) -> impl Iterator<Item = StorageView> + use<'a> {
     let seen = space::seen(scene.mesh, scene.now);
-    let names: BTreeSet<String> = seen.keys().chain(scene.mesh.spaces().keys()).cloned().collect();
+    let is_wanted = |name: &&String| {
+        only.is_none_or(|only| name.as_str() == only) && after.is_none_or(|after| name.as_str() > after)
+    };
+    let names = seen.keys().chain(scene.mesh.spaces().keys()).filter(is_wanted);
+    let names: BTreeSet<String> = names.cloned().collect();
     names.into_iter().map(move |name| {
         let history = scene.mesh.spaces().get(&name);
         StorageView {

@@ -510,7 +510,13 @@ fn a_destination_without_a_history_is_shown_with_an_unknown_forecast() {
     let mut stage = Stage::new();
     stage.sees(10, "a", Some("shelf"), Space { free_bytes: 5, total_bytes: 10 });
     let none = BTreeMap::new();
-    let found: Vec<StorageView> = storages(stage.scene(&none)).collect();
+    stage.sees(10, "b", Some("attic"), Space { free_bytes: 6, total_bytes: 10 });
+    let named = |only, after| -> Vec<String> {
+        storages(stage.scene(&none), only, after).map(|storage| storage.name).collect()
+    };
+    assert_eq!(named(None, None), ["attic", "shelf"]);
+    assert_eq!((named(None, Some("attic")), named(Some("shelf"), Some("shelf"))), (vec!["shelf".to_owned()], vec![]));
+    let found: Vec<StorageView> = storages(stage.scene(&none), Some("shelf"), None).collect();
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].name.as_str(), found[0].forecast), ("shelf", Forecast::Unknown));
     assert!(found[0].space.is_some() && found[0].samples.is_empty());

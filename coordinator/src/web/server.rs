@@ -153,9 +153,17 @@ pub struct Pages {
     task: JoinHandle<()>,
     _renewal: Option<tls::Renewal>,
     _listening: Listening,
+    #[cfg(test)]
+    events: Hub,
 }
 
 impl Pages {
+    /// Pages that somebody has open.
+    #[cfg(test)]
+    pub(crate) fn open_for_test(&self) -> usize {
+        self.events.pages_open()
+    }
+
     /// Lets answers on their way leave, and ends.
     pub async fn end(mut self) {
         self.ending.send_replace(true);
@@ -194,12 +202,24 @@ pub async fn start(web: &WebConfig, home: Home, door: Door) -> Result<Pages, Web
     let (ending, is_ending) = watch::channel(false);
     let url = front.link("");
     let (events, listening) = Hub::start(door.clone());
+    #[cfg(test)]
+    let seen = events.clone();
     let pings = Arc::default();
     let site = Site { door, cluster: home.cluster, access, front, events, pings, ending: is_ending };
     let handle = Handle::new();
     let (task, renewal) = serve(listener, secured, routes(site), handle.clone()).map_err(refused)?;
     tracing::info!(%address, url, "pages, API and metrics are served");
-    Ok(Pages { address, url, handle, ending, task, _renewal: renewal, _listening: listening })
+    Ok(Pages {
+        address,
+        url,
+        handle,
+        ending,
+        task,
+        _renewal: renewal,
+        _listening: listening,
+        #[cfg(test)]
+        events: seen,
+    })
 }
 
 type Served = (JoinHandle<()>, Option<tls::Renewal>);

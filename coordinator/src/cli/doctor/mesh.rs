@@ -217,6 +217,7 @@ mod tests {
             last_pass_at: Some(Timestamp::UNIX_EPOCH),
             watchdog: Some(WatchdogView { called_at: Some(Timestamp::UNIX_EPOCH), failures: 0, failures_total: 4 }),
             log_copies: Some(LogCopies { wanted: 3, kept: 3 }),
+            monitors: BTreeMap::new(),
         }
     }
 

@@ -14,19 +14,22 @@ use std::path::PathBuf;
 
 use landfall_proto::codec::{Refusal, decode};
 use landfall_proto::id::{RoundId, RunId};
+use landfall_proto::view::RoundView;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::key::Index;
+use super::key::{Index, listed_round_key};
 use crate::core::record::{AlertRecord, Changes, Key, RECORD_BYTES_MAX, Records, RunTail};
 use crate::core::round::Round;
 use crate::core::run::Run;
+use crate::view;
 
 pub use memory::MemoryLedger;
 pub use open::{FOLDER, Opened, lock, open, open_locked, put_aside};
 pub use shadow::{Shadow, View};
 pub use sled::SledLedger;
 pub use writes::Before;
+use writes::unseal;
 
 /// What the coordinator needs of a store. Two keep to it, and one suite tests both.
 pub trait Ledger: Before + Send + Sync {
@@ -99,6 +102,20 @@ impl dyn Ledger + '_ {
 
     pub fn round(&self, id: RoundId) -> Result<Option<Round>, LedgerError> {
         self.read(&Key::Round(id))
+    }
+
+    /// A round as lists show it, at a cost that does not grow with its nodes once it is concluded.
+    pub fn listed_round(&self, id: RoundId) -> Result<Option<RoundView>, LedgerError> {
+        match self.concluded(id)? {
+            Some(listed) => Ok(Some(listed)),
+            None => Ok(self.round(id)?.map(|round| view::round(&round))),
+        }
+    }
+
+    /// What was written beside a concluded round; `None` where it was not, or in another form.
+    pub(in crate::edge) fn concluded(&self, id: RoundId) -> Result<Option<RoundView>, LedgerError> {
+        let Some(bytes) = unseal(self, &listed_round_key(id))? else { return Ok(None) };
+        decode(&bytes, RECORD_BYTES_MAX).map(Some).map_err(LedgerError::Unreadable)
     }
 
     pub fn alert(&self, id: Uuid) -> Result<Option<AlertRecord>, LedgerError> {

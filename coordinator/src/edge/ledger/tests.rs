@@ -16,7 +16,7 @@ use landfall_proto::monitor::{KeyHash, MonitorSpec, Slug};
 use landfall_proto::plan::RepositoryLock;
 use landfall_proto::report::{TaskKind, Unread};
 use landfall_proto::time::Timestamp;
-use landfall_proto::verdict::Rule;
+use landfall_proto::verdict::{NodeStanding, Rule, Standing, Verdict, VerdictKind, Witness};
 use uuid::Uuid;
 
 use super::*;
@@ -195,6 +195,41 @@ fn what_is_forgotten_is_history_that_is_still_listed() {
         assert!(ledger.round(RoundId(Uuid::from_u128(1))).unwrap().is_some());
         assert!(ledger.alert(Uuid::from_u128(30)).unwrap().is_some());
     });
+}
+
+#[test]
+fn what_lists_show_of_a_concluded_round_stands_beside_it_and_changes_with_it() {
+    let concluded = |good: u32| {
+        let nodes = (0..3).map(|number| NodeStanding {
+            node: format!("n{number}").parse().unwrap(),
+            run: RunId(Uuid::from_u128(number.into())),
+            standing: if number < good { Standing::Good } else { Standing::Bad },
+            outcome: None,
+            reason: None,
+            witness: Witness::Unwitnessed,
+        });
+        let verdict =
+            Verdict { kind: VerdictKind::Diverged, summary: String::new(), nodes: nodes.collect(), late: false };
+        Round { expected: 3, verdict: Some(verdict), concluded_at: Some(at(90)), ..round(1, "n", 0) }
+    };
+    let id = RoundId(Uuid::from_u128(1));
+    on_both(|ledger| {
+        ledger.commit(&changes(1, vec![round(1, "n", 0)], Vec::new(), Vec::new())).unwrap();
+        assert_eq!(ledger.concluded(id).unwrap(), None, "it converges");
+        assert_eq!(ledger.listed_round(id).unwrap(), Some(view::round(&round(1, "n", 0))));
+        for (seq, good) in [(2, 1), (3, 2)] {
+            ledger.commit(&changes(seq, vec![concluded(good)], Vec::new(), Vec::new())).unwrap();
+            let listed = ledger.concluded(id).unwrap().unwrap();
+            assert_eq!(listed, view::round(&ledger.round(id).unwrap().unwrap()));
+            assert_eq!((listed.good, listed.bad, listed.verdict), (good, 3 - good, Some(VerdictKind::Diverged)));
+        }
+        assert_eq!(ledger.listed_round(RoundId(Uuid::from_u128(2))).unwrap(), None);
+    });
+    let whole = changes(1, vec![concluded(3)], Vec::new(), Vec::new());
+    let restored = MemoryLedger::default();
+    restored.restore(&whole, &BTreeSet::from([Key::Round(id)])).unwrap();
+    let restored: &dyn Ledger = &restored;
+    assert_eq!(restored.concluded(id).unwrap().map(|listed| listed.good), Some(3), "a snapshot brings it too");
 }
 
 #[test]

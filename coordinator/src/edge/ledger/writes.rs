@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use landfall_proto::codec::encode;
 use landfall_proto::time::Timestamp;
 use uuid::Uuid;
 
 use super::LedgerError;
 use crate::core::record::{Changes, Key};
-use crate::edge::key::{Index, piece_key};
+use crate::edge::key::{Index, listed_round_key, piece_key};
+use crate::view;
 
 /// Longest value, in bytes. The store puts larger ones into files of their own, which no transaction covers.
 pub(super) const VALUE_BYTES_MAX: usize = 60 * 1024;
@@ -49,6 +51,7 @@ pub(super) fn writes(before: &dyn Before, changes: &Changes) -> Result<Writes, L
             None => drop(writes.insert(bytes, None)),
         }
     }
+    list_rounds(changes, &mut writes);
     hold(before, changes, &mut writes)?;
     Ok(writes)
 }
@@ -65,6 +68,7 @@ pub(super) fn restored(changes: &Changes, history: &BTreeSet<Key>) -> Result<Wri
             seal(&key.bytes(), place, &value, &mut writes);
         }
     }
+    list_rounds(changes, &mut writes);
     hold(&Nothing, changes, &mut writes)?;
     for key in history {
         if let Some(index) = held(changes, key) {
@@ -222,6 +226,14 @@ fn lists(changes: &Changes, key: &Key, at: Timestamp) -> Vec<Index> {
         | Key::PingKey(_)
         | Key::Body(_)
         | Key::Space(_) => Vec::new(),
+    }
+}
+
+/// Puts beside each concluded round what lists show of it, so that a list of many rounds does not read every node of each. It is written
+/// with the record, so that both are always of one state; a verdict is never taken back.
+fn list_rounds(changes: &Changes, writes: &mut Writes) {
+    for round in changes.rounds.values().filter(|round| round.verdict.is_some()) {
+        seal(&listed_round_key(round.id), None, &encode(&view::round(round)), writes);
     }
 }
 

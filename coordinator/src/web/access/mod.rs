@@ -4,6 +4,7 @@ mod act;
 mod error;
 mod forms;
 mod guard;
+mod keyed;
 mod login;
 pub(crate) mod password;
 mod rates;
@@ -24,6 +25,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 pub(in crate::web) use act::perform;
 pub use error::AccessError;
 pub(in crate::web) use guard::{Actor, FormToken, Presence, guard, too_large};
+pub(in crate::web) use keyed::{Keyed, per};
 pub(crate) use role::Role;
 pub use role::UserName;
 

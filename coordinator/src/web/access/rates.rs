@@ -1,13 +1,13 @@
 //! How often somebody may try: to log in, by address and by name, and to ask, by visit or token.
 
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use super::keyed::{Keyed, per};
 
 /// Tries to log in from one address, and with one name, a minute.
 const FROM_AN_ADDRESS: NonZeroU32 = per(10);
@@ -17,28 +17,16 @@ const WITH_A_NAME: NonZeroU32 = per(20);
 const REQUESTS: NonZeroU32 = per(50);
 const REQUESTS_AT_ONCE: NonZeroU32 = per(200);
 
-/// Addresses, names or callers that are remembered; beyond that nobody else is let try.
-const KEYS_MAX: usize = 10_000;
-
 /// How often refused logins are noted at most.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
-
-const fn per(number: u32) -> NonZeroU32 {
-    match NonZeroU32::new(number) {
-        Some(number) => number,
-        None => NonZeroU32::MIN,
-    }
-}
 
 /// All limits on how often.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
-    names: DefaultKeyedRateLimiter<blake3::Hash>,
-    callers: DefaultKeyedRateLimiter<String>,
-    clock: DefaultClock,
+    addresses: Keyed<IpAddr>,
+    names: Keyed<blake3::Hash>,
+    callers: Keyed<String>,
     noted: DefaultDirectRateLimiter,
-    swept: DefaultDirectRateLimiter,
     refused: AtomicU64,
 }
 
@@ -46,12 +34,10 @@ impl Default for Rates {
     fn default() -> Self {
         let noted = Quota::with_period(NOTED_EVERY).unwrap_or(Quota::per_minute(FROM_AN_ADDRESS));
         Self {
-            addresses: RateLimiter::keyed(Quota::per_minute(FROM_AN_ADDRESS)),
-            names: RateLimiter::keyed(Quota::per_minute(WITH_A_NAME)),
-            callers: RateLimiter::keyed(Quota::per_second(REQUESTS).allow_burst(REQUESTS_AT_ONCE)),
-            clock: DefaultClock::default(),
+            addresses: Keyed::new(Quota::per_minute(FROM_AN_ADDRESS)),
+            names: Keyed::new(Quota::per_minute(WITH_A_NAME)),
+            callers: Keyed::new(Quota::per_second(REQUESTS).allow_burst(REQUESTS_AT_ONCE)),
             noted: RateLimiter::direct(noted),
-            swept: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)),
             refused: AtomicU64::new(0),
         }
     }
@@ -60,8 +46,8 @@ impl Default for Rates {
 impl Rates {
     /// Whether somebody may try to come in, perhaps with a name; how long to wait where not.
     pub(crate) fn login(&self, address: IpAddr, name: Option<&str>) -> Result<(), Duration> {
-        let with_name = |name: &str| self.check(&self.names, &blake3::hash(name.as_bytes()));
-        let tried = self.check(&self.addresses, &place(address)).and_then(|()| name.map_or(Ok(()), with_name));
+        let with_name = |name: &str| self.names.check(&blake3::hash(name.as_bytes()));
+        let tried = self.addresses.check(&place(address)).and_then(|()| name.map_or(Ok(()), with_name));
         if tried.is_err() {
             let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             if self.noted.check().is_ok() {
@@ -73,20 +59,7 @@ impl Rates {
 
     /// Whether a caller may ask again; how long to wait where not.
     pub(crate) fn request(&self, caller: &str) -> Result<(), Duration> {
-        self.check(&self.callers, &caller.to_owned())
-    }
-
-    fn check<K: Hash + Eq + Clone>(&self, limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), Duration> {
-        if limiter.len() >= KEYS_MAX {
-            // Looking through all of them for every refused one would be a lever for whoever sends them.
-            if self.swept.check().is_ok() {
-                limiter.retain_recent();
-            }
-            if limiter.len() >= KEYS_MAX {
-                return Err(Duration::from_secs(60));
-            }
-        }
-        limiter.check_key(key).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+        self.callers.check(&caller.to_owned())
     }
 }
 
@@ -121,15 +94,5 @@ mod tests {
         assert_eq!(place("2001:db8::1".parse().unwrap()), place("2001:db8::ffff:1".parse().unwrap()));
         assert_ne!(place("2001:db8::1".parse().unwrap()), place("2001:db8:0:1::1".parse().unwrap()));
         assert_eq!(place("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let rates = Rates::default();
-        for number in 0..20_000_u32 {
-            // Some are refused; how many depends on how long this takes.
-            let _ = rates.login(IpAddr::V4((0x0a00_0000 + number).into()), Some(&number.to_string()));
-        }
-        assert!(rates.addresses.len() <= KEYS_MAX && rates.names.len() <= KEYS_MAX);
     }
 }

@@ -47,6 +47,8 @@ const NAMES_PAGES_MAX: usize = 20;
 pub(in crate::web) struct Hub {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
+    /// Of those, what pages take.
+    pages: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -112,16 +114,26 @@ impl Hub {
         let process = u32::try_from(incarnation & u128::from(u32::MAX)).unwrap_or(0);
         let floor = EventId { era: 0, seq: 0, number: 0, process };
         let shared = Arc::new(Shared::new(floor));
-        let hub = Self { shared: Arc::clone(&shared), places: Arc::new(Semaphore::new(STREAMS_MAX)) };
+        let hub = Self::new(Arc::clone(&shared));
         let ear = Ear::new(shared);
         // Heard from this moment on, also what happens before the task runs.
         let news = door.onlooker();
         (hub, Listening(tokio::spawn(ear.listen(door, news))))
     }
 
-    /// Streams that are open.
-    pub(in crate::web) fn open(&self) -> usize {
-        STREAMS_MAX.saturating_sub(self.places.available_permits())
+    fn new(shared: Arc<Shared>) -> Self {
+        let places = || Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { shared, places: places(), pages: places() }
+    }
+
+    /// Counts a stream as that of a page for as long as the result lives. `None` where that many are open.
+    pub(in crate::web) fn page(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.pages).try_acquire_owned().ok()
+    }
+
+    /// Pages that are open.
+    pub(in crate::web) fn pages_open(&self) -> usize {
+        STREAMS_MAX.saturating_sub(self.pages.available_permits())
     }
 
     /// A stream that begins after the event `last`, or now. `None` where every place is taken.

@@ -41,8 +41,8 @@ async fn scrape(State(site): State<Site>, Extension(latest): Extension<Latest>, 
     let answered = async {
         let view = latest.get(&site).await?;
         // A large mesh is long to write, and other pages are not to wait for it.
-        let text = tokio::task::spawn_blocking(move || write(view, format)).await;
-        text.ok().and_then(Result::ok).ok_or_else(|| problem("the figures could not be written", "see the journal"))
+        let written = tokio::task::spawn_blocking(move || write(view, format)).await;
+        written.map_err(unwritten).and_then(|text| text.map_err(unwritten))
     };
     match tokio::time::timeout(ANSWER_WITHIN, answered).await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
@@ -70,6 +70,11 @@ impl Latest {
             other => Err(problem("the coordinator gave an answer of another kind", &format!("{other:?}"))),
         }
     }
+}
+
+fn unwritten(error: impl std::error::Error + 'static) -> Problem {
+    tracing::error!(error = &error as &dyn std::error::Error, "the figures could not be written");
+    problem("the figures could not be written", "see the journal")
 }
 
 fn unavailable(problem: &Problem) -> Response {

@@ -11,7 +11,6 @@ use super::ask::told;
 use super::list;
 use super::shown::{Glance, Shown};
 use crate::core::monitor_alerts;
-use crate::notify::called;
 use crate::web::markup::{self, Section, Tone, age, heads, said, span, tag, time};
 
 const ROWS: u32 = 50;
@@ -73,21 +72,22 @@ fn place(alert: &Alert) -> &'static str {
 
 /// Whose data it is, who is called, and how much is at stake.
 fn at_stake(stakes: &Stakes) -> Markup {
-    let called = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation);
     html! {
         @if let Some(risk) = stakes.risk { p { b { "Risk " (risk) ": " } (risk.meaning()) } }
-        @if let Some(called) = called { p { b { "To be called: " } (called) } }
+        @if let Some(called) = stakes.called() { p { b { "To be called: " } (called) } }
     }
 }
 
 /// An address of another kind is not made a link: a plan could name one that runs a script.
-fn is_web(url: &str) -> bool {
+pub(super) fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
 
 fn deliveries(view: &AlertView, now: Timestamp) -> Markup {
     html! {
-        @if view.deliveries.is_empty() && view.covered_by.is_some() {} @else if view.deliveries.is_empty() { p.sub { "Nobody has been told yet." } } @else {
+        @if view.deliveries.is_empty() {
+            @if view.covered_by.is_none() { p.sub { "Nobody has been told yet." } }
+        } @else {
             p.sub { "Told: " @for (place, sent) in view.deliveries.iter().enumerate() {
                 @if place > 0 { " · " }
                 @match &sent.error {

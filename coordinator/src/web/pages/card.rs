@@ -6,6 +6,7 @@ use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::RoutineView;
 use maud::{Markup, html};
 
+use super::alert::is_web;
 use crate::web::markup::{Tone, age, bytes, dash_because, heads, lasting, tag, time, when};
 
 /// Longest value of one node that is shown in a cell, in characters.
@@ -97,9 +98,7 @@ fn said(variants: &[Variant]) -> String {
 }
 
 fn link(url: &str) -> Markup {
-    // Plans come from nodes: only what is an address of the web becomes a link.
-    let is_web = url.starts_with("https://") || url.starts_with("http://");
-    html! { @if is_web { a href=(url) rel="noreferrer" { (url) } } @else { (url) } }
+    html! { @if is_web(url) { a href=(url) rel="noreferrer" { (url) } } @else { (url) } }
 }
 
 /// What is not the same on all nodes.

@@ -12,7 +12,6 @@ use super::ask::told;
 use super::{refusal, run};
 use crate::cli::human::{bytes, instant, short, span};
 use crate::edge::clock;
-use crate::notify::called;
 use crate::web::server::Site;
 
 /// Runs behind the failed one that are looked at for its repair.
@@ -125,7 +124,7 @@ fn told_by(view: &AlertView) -> Vec<(Timestamp, String)> {
     let title = plain(&view.alert.title);
     let mut steps = vec![(view.raised_at, format!("alert raised ({}): {title}", view.alert.severity))];
     if let Some(stakes) = &view.alert.stakes
-        && let Some(called) = called(stakes.owner.as_deref(), stakes.contact.as_deref(), &stakes.escalation)
+        && let Some(called) = stakes.called()
     {
         steps.push((view.raised_at, format!("to be called: {}", plain(&called))));
     }

@@ -3,15 +3,15 @@
 use landfall_proto::control::{Paging, Problem, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::time::Timestamp;
-use landfall_proto::verdict::Witness;
 use landfall_proto::view::RunView;
 use maud::{Markup, html};
 
 use super::ask::told;
 use super::list;
+use super::run::witness;
 use super::shown::{Glance, Query, Shown};
 use crate::cli::human::short;
-use crate::web::markup::{Section, Tone, bytes_or_dash, count_or_dash, dash, dash_because, heads, tag, time};
+use crate::web::markup::{Section, bytes_or_dash, count_or_dash, dash, heads, time};
 
 /// Runs that one page looks at.
 const RUNS: u32 = 100;
@@ -64,19 +64,10 @@ fn table(runs: &[&RunView], now: Timestamp) -> Markup {
                     td.num data-name="Files" { (count_or_dash(run.files)) }
                     td.num data-name="Size" { (bytes_or_dash(run.bytes)) }
                     td.num data-name="Added" { (bytes_or_dash(run.added_bytes)) }
-                    td data-name="Seen by" { (seen(run.witness.as_ref())) }
+                    td data-name="Seen by" { (witness(run.witness.as_ref())) }
                     td.mono data-name="Repository" { @match &run.repository { Some(id) => (short(id)), None => (dash()) } }
                 }
             } }
         } }
-    }
-}
-
-fn seen(witness: Option<&Witness>) -> Markup {
-    match witness {
-        Some(Witness::Confirmed { by }) => html! { (tag(Tone::Good, "seen")) " by " (by) },
-        Some(Witness::Contradicted { by }) => html! { (tag(Tone::Bad, "not found")) " by " (by) },
-        Some(Witness::Pending) => html! { span.t-dim { "being looked for" } },
-        Some(Witness::Unwitnessed) | None => dash_because("no neighbour could look"),
     }
 }

@@ -27,13 +27,18 @@ pub(super) fn turn(query: &Query, path: &str, found: u32, rows: u32) -> Markup {
     }
 }
 
-/// A link to what follows, where a list is read from a mark on.
+/// Links to the beginning and to what follows, where a list is read from a mark on: the newest first.
 pub(super) fn more(query: &Query, path: &str, next: Option<&str>) -> Markup {
+    further(query, path, next, ["← Newest", "Older →"])
+}
+
+/// As [`more`], for lists of another order.
+pub(super) fn further(query: &Query, path: &str, next: Option<&str>, [first, behind]: [&str; 2]) -> Markup {
     html! {
         @if next.is_some() || query.get("after").is_some() {
             nav.pages aria-label="Rows" {
-                @if query.get("after").is_some() { a href=(query.with(path, "after", None)) { "← Newest" } }
-                @if let Some(next) = next { a href=(query.with(path, "after", Some(next))) rel="next" { "Older →" } }
+                @if query.get("after").is_some() { a href=(query.with(path, "after", None)) { (first) } }
+                @if let Some(next) = next { a href=(query.with(path, "after", Some(next))) rel="next" { (behind) } }
             }
         }
     }

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
 use landfall_proto::control::Problem;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -27,10 +29,10 @@ use crate::web::events::{self, Event, Heard, What};
 use crate::web::markup;
 use crate::web::server::Site;
 
-/// No page is rendered more often. Each stream that is open beside it makes it wait longer, so that all of them together are not
-/// rendered more than five hundred times a second.
+/// No page is rendered more often. Each one that is open beside it makes it wait longer, so that all of them together are not
+/// rendered more than five hundred times a second. Streams of programs render nothing and let nobody wait.
 const EVERY: Duration = Duration::from_millis(150);
-const EVERY_A_STREAM: Duration = Duration::from_millis(2);
+const EVERY_A_PAGE: Duration = Duration::from_millis(2);
 
 /// Ages grow without any news, and so does blindness.
 const AT_LATEST: Duration = Duration::from_secs(10);
@@ -55,6 +57,7 @@ pub(super) async fn stream(
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
     };
     let Some(events) = site.events.listen(&site, (presence, actor), None) else { return events::full() };
+    let Some(shown) = site.events.page() else { return events::full() };
     let from = offset(&headers).or_else(|| asked.get("log")?.parse().ok());
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(acting::carry(acting::present(), async move {
@@ -63,13 +66,14 @@ pub(super) async fn stream(
         if matches!(viewer.watch(events).await, Err(End::Over)) {
             let _ = viewer.send("over", "logged out".to_owned()).await;
         }
+        drop(shown);
     }));
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
 }
 
-/// How long a page stands still while so many streams are open.
+/// How long a page stands still while so many are open.
 fn pause(open: usize) -> Duration {
-    EVERY + EVERY_A_STREAM * u32::try_from(open).unwrap_or(u32::MAX)
+    EVERY + EVERY_A_PAGE * u32::try_from(open).unwrap_or(u32::MAX)
 }
 
 /// Where the log was when the stream broke off.
@@ -78,6 +82,7 @@ fn offset(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Why a page is not kept fresh any more.
+#[derive(Debug, PartialEq, Eq)]
 enum End {
     /// Nobody reads, or the pages end.
     Gone,
@@ -135,7 +140,7 @@ impl Viewer {
                 self.send_log().await?;
                 log_at = Instant::now() + LOG_EVERY;
             }
-            sleep_until(began + pause(self.site.events.open())).await;
+            sleep_until(began + pause(self.site.events.pages_open())).await;
             let grows = self.log.as_ref().is_some_and(|log| !log.has_ended());
             let until = if grows { parts_at.min(log_at) } else { parts_at };
             let gone = self.sender.clone();
@@ -197,30 +202,66 @@ fn hash(text: &str) -> u64 {
 async fn changed(events: &mut events::Stream, place: &Place, until: Instant) -> Result<Option<u64>, End> {
     loop {
         match timeout_at(until, events.next()).await {
-            Ok(Heard::Event(event)) if is_of_interest(place, &event) => return Ok(Some(event.id.seq)),
-            Ok(Heard::Event(_)) => {}
-            Ok(Heard::Over) => return Err(End::Over),
-            Ok(Heard::Ended) => return Err(End::Gone),
+            Ok(heard) => {
+                let event = told(heard)?;
+                if is_of_interest(place, &event) {
+                    return caught_up(event.id.seq, || events.next().now_or_never()).map(Some);
+                }
+            }
             Err(_) => return Ok(None),
         }
     }
 }
 
-/// Whether the page shows what has changed. Where that is not sure it does.
+/// Takes everything that waits already: what is rendered next is at least as young as all of it. One fact changes several records,
+/// and would wake the page once for each of them, with a rest between.
+fn caught_up(mut position: u64, mut waiting: impl FnMut() -> Option<Heard>) -> Result<u64, End> {
+    while let Some(heard) = waiting() {
+        position = told(heard)?.id.seq;
+    }
+    Ok(position)
+}
+
+fn told(heard: Heard) -> Result<Arc<Event>, End> {
+    match heard {
+        Heard::Event(event) => Ok(event),
+        Heard::Over => Err(End::Over),
+        Heard::Ended => Err(End::Gone),
+    }
+}
+
+/// Whether the page shows what has changed. Of what stands above every page only open alerts are waited for; the rest of it may be as
+/// old as ages may.
 fn is_of_interest(place: &Place, event: &Event) -> bool {
     match (place, &event.what) {
         (_, What::Reset) | (Place::Queue | Place::Round(_), What::Progress(_)) => true,
         (Place::Report | Place::Trends, _) => false,
         (Place::Run(shown), What::Run(run) | What::Progress(run)) => shown == run,
-        (Place::Run(_), what) => matches!(what, What::Alert(_)),
-        (_, what) => !matches!(what, What::Progress(_)),
+        (_, What::Progress(_)) => false,
+        (Place::Monitor(shown), What::Monitor(name)) => shown == name,
+        (place, What::Monitor(_)) => matches!(place, Place::Home | Place::Monitors),
+        (Place::Landed, What::Run(_)) => true,
+        (Place::Run(_) | Place::Landed | Place::Monitors | Place::Monitor(_), what) => matches!(what, What::Alert(_)),
+        (
+            Place::Home
+            | Place::Queue
+            | Place::Rounds
+            | Place::Round(_)
+            | Place::Nodes
+            | Place::Node(_)
+            | Place::Routines
+            | Place::Routine(_)
+            | Place::Alerts,
+            _,
+        ) => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use landfall_proto::id::RunId;
+    use landfall_proto::alert::AlertKey;
+    use landfall_proto::id::{RoutineName, RunId};
     use uuid::Uuid;
 
     #[test]
@@ -253,5 +294,44 @@ mod tests {
         assert!(shows(&Place::Queue, What::Progress(other)) && !shows(&Place::Home, What::Progress(other)));
         assert!(shows(&Place::Home, What::Run(other)) && !shows(&Place::Trends, What::Run(other)));
         assert!(shows(&Place::Run(mine), What::Reset) && shows(&Place::Trends, What::Reset));
+    }
+
+    #[test]
+    fn what_waits_already_is_shown_at_once_and_an_end_among_it_is_not_missed() {
+        let of = |id: &str| {
+            let what = What::Limits;
+            Heard::Event(Arc::new(Event { id: id.parse().unwrap(), what, routine: None, node: None }))
+        };
+        let read = |waiting: Vec<Heard>| {
+            let mut waiting = waiting.into_iter();
+            (caught_up(7, || waiting.next()), waiting.len())
+        };
+        assert_eq!(read(Vec::new()), (Ok(7), 0));
+        assert_eq!(read(vec![of("1-7-1-4"), of("1-8-0-4"), of("1-9-0-4")]), (Ok(9), 0));
+        assert_eq!(read(vec![of("1-8-0-4"), Heard::Over]), (Err(End::Over), 0));
+        assert_eq!(read(vec![Heard::Ended, of("1-8-0-4")]), (Err(End::Gone), 1));
+    }
+
+    #[test]
+    fn a_page_waits_for_what_it_shows_and_for_alerts() {
+        let name = |text: &str| -> RoutineName { text.parse().unwrap() };
+        let of = |what| Event { id: "1-2-3-4".parse().unwrap(), what, routine: None, node: None };
+        let shows = |place: &Place, what: &What| is_of_interest(place, &of(what.clone()));
+        let run = What::Run(RunId(Uuid::nil()));
+        let pinged = What::Monitor(name("shop"));
+        let raised = What::Alert(AlertKey("overdue/nightly".to_owned()));
+        for (place, [of_run, of_monitor, of_alert]) in [
+            (Place::Home, [true, true, true]),
+            (Place::Queue, [true, false, true]),
+            (Place::Routine(name("shop")), [true, false, true]),
+            (Place::Monitors, [false, true, true]),
+            (Place::Monitor(name("shop")), [false, true, true]),
+            (Place::Monitor(name("till")), [false, false, true]),
+            (Place::Landed, [true, false, true]),
+            (Place::Report, [false, false, false]),
+        ] {
+            let found = [&run, &pinged, &raised].map(|what| shows(&place, what));
+            assert_eq!(found, [of_run, of_monitor, of_alert], "{place:?}");
+        }
     }
 }

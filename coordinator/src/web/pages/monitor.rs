@@ -9,7 +9,8 @@ use landfall_proto::time::Timestamp;
 use maud::{Markup, html};
 
 use super::ask::told;
-use super::shown::{Glance, Query, Shown};
+use super::list;
+use super::shown::{Glance, Shown};
 use crate::web::markup::{Section, Tone, bytes_or_dash, dash, dash_because, heads, problem, span_or_dash, tag, time};
 
 /// Monitors of one page.
@@ -25,20 +26,9 @@ pub(super) async fn list(glance: Glance<'_>) -> Result<Shown, Problem> {
             section.card.flush {
                 @if all.monitors.is_empty() {
                     p.empty { "There is no monitor. " code { "landfall monitor add NAME --every 1d" } " makes one." }
-                } @else { (table(&all, now)) (turn(query, &all)) }
+                } @else { (table(&all, now)) (list::further(query, "/monitors", all.next.as_deref(), ["← The worst", "More →"])) }
             }
         }))
-}
-
-fn turn(query: &Query, all: &MonitorsView) -> Markup {
-    html! {
-        @if all.next.is_some() || query.get("after").is_some() {
-            nav.pages aria-label="Rows" {
-                @if query.get("after").is_some() { a href=(query.with("/monitors", "after", None)) { "← The worst" } }
-                @if let Some(next) = &all.next { a href=(query.with("/monitors", "after", Some(next))) rel="next" { "More →" } }
-            }
-        }
-    }
 }
 
 /// A part of them, the worst first; for other pages too.

@@ -23,14 +23,25 @@ const ROUTINES_MAX: usize = 50;
 /// Rounds of one routine that are counted.
 const ROUNDS_MAX: u32 = 100;
 
+/// Open alerts that are shown.
+const OPEN: u32 = 20;
+
 pub(super) async fn show(glance: Glance<'_>) -> Result<Shown, Problem> {
-    let Glance { site, now, .. } = glance;
-    let board = told!(site, Request::Board { filter: BoardFilter::default() }, Board)?;
-    let trends = told!(site, Request::Trends { routine: None, node: None, days: DAYS }, Trends)?;
-    let storages = storage::all(site).await?;
-    let routines = told!(site, Request::Routines, Routines)?;
-    let open = told!(site, Request::Alerts { all: false, paging: Paging { rows: Some(20), after: None } }, Alerts)?;
-    let monitors = told!(site, Request::Monitors { paging: Paging::default() }, Monitors)?;
+    let Glance { site, now, memory, .. } = glance;
+    // It is made once, to be printed: nothing of it changes while it is open.
+    if memory.has_page {
+        return Ok(Shown::new("Report", Section::Report));
+    }
+    let open = Paging { rows: Some(OPEN), after: None };
+    // Asked together, they wait for one turn of the coordinator's loop and not for one each.
+    let (board, trends, storages, routines, open, monitors) = tokio::try_join!(
+        async { told!(site, Request::Board { filter: BoardFilter::default() }, Board) },
+        async { told!(site, Request::Trends { routine: None, node: None, days: DAYS }, Trends) },
+        storage::all(site),
+        async { told!(site, Request::Routines, Routines) },
+        async { told!(site, Request::Alerts { all: false, paging: open }, Alerts) },
+        async { told!(site, Request::Monitors { paging: Paging::default() }, Monitors) },
+    )?;
     let mut kept = Vec::new();
     for routine in routines.iter().take(ROUTINES_MAX) {
         let paging = Paging { rows: Some(ROUNDS_MAX), after: None };

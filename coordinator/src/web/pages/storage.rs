@@ -1,7 +1,7 @@
 //! Destinations: the room that each has, drawn over weeks, and when it will be full.
 
 use landfall_proto::control::{Paging, Problem, Request};
-use landfall_proto::overview::{Forecast, StorageView};
+use landfall_proto::overview::{Forecast, SOON_DAYS, StorageView};
 use landfall_proto::view::NodeView;
 use maud::{Markup, html};
 
@@ -14,9 +14,6 @@ const ROWS: u32 = 100;
 
 /// Destinations that are drawn.
 const DRAWN_MAX: usize = 6;
-
-/// Fewer days than this stand out.
-const SOON_DAYS: u64 = 14;
 
 /// The first of all destinations, those that are full first in front.
 pub(super) async fn all(site: &Site) -> Result<Vec<StorageView>, Problem> {
@@ -77,17 +74,15 @@ pub(super) fn table(storages: &[StorageView]) -> Markup {
 }
 
 fn row(storage: &StorageView) -> Markup {
-    let last = storage.samples.last().map(|sample| (sample.free_bytes, sample.total_bytes));
-    let room = storage.space.map(|space| (space.free_bytes, space.total_bytes)).or(last);
-    let used = room.and_then(|(free, total)| total.saturating_sub(free).saturating_mul(100).checked_div(total));
+    let room = storage.room();
     html! {
         tr {
             th scope="row" { (storage.name) @if storage.space.is_none() { span.sub { "not seen at the moment" } } }
             td data-name="Used" {
-                @match used { Some(percent) => { progress max="100" value=(percent) { (percent) " %" } " " (percent) " %" }, None => (dash()) }
+                @match storage.used_percent() { Some(percent) => { progress max="100" value=(percent) { (percent) " %" } " " (percent) " %" }, None => (dash()) }
             }
-            td.num data-name="Free" { @match room { Some((free, _)) => (bytes(free)), None => (dash()) } }
-            td.num data-name="Size" { @match room { Some((_, total)) => (bytes(total)), None => (dash()) } }
+            td.num data-name="Free" { @match room { Some(room) => (bytes(room.free_bytes)), None => (dash()) } }
+            td.num data-name="Size" { @match room { Some(room) => (bytes(room.total_bytes)), None => (dash()) } }
             td.num data-name="Grows a day" {
                 @match storage.forecast {
                     Forecast::Filling { bytes_a_day, .. } => (bytes(bytes_a_day)), Forecast::Steady => "no",

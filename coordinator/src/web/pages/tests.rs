@@ -49,6 +49,7 @@ pub(super) fn status(now: Timestamp) -> StatusView {
         last_pass_at: Some(now),
         watchdog: None,
         log_copies: None,
+        monitors: BTreeMap::new(),
     }
 }
 

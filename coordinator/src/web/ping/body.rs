@@ -84,26 +84,25 @@ fn named(line: &str) -> String {
     if let Some(at) = low.find("authorization:") {
         return format!("{}authorization: {STRUCK}", &line[..at]);
     }
+    let mut names = Names::of(&low);
     let mut told = String::with_capacity(line.len());
     let mut from = 0;
-    while let Some(end) = NAMES.iter().filter_map(|name| low[from..].find(name).map(|at| from + at + name.len())).min()
-    {
-        let value = &line[end..];
+    while let Some(end) = names.end_of_next(from) {
         // Whatever ends the name, then a sign that says what it is, then what stands around the value.
-        let begin = value.find(['=', ':']).filter(|at| value[..*at].chars().all(is_of_name));
-        let Some(begin) = begin else {
+        let sign = names.end_of_run(end);
+        if !line[sign..].starts_with(['=', ':']) {
             told.push_str(&line[from..end]);
             from = end;
             continue;
-        };
-        let after = &value[begin + 1..];
+        }
+        let after = &line[sign + 1..];
         let lead = after.len() - after.trim_start_matches([' ', '"', '\'', '=']).len();
         let quoted = after[..lead].ends_with(['"', '\'']);
         let is_end = |sign: char| {
             if quoted { matches!(sign, '"' | '\'') } else { sign.is_whitespace() || "&,;\"'".contains(sign) }
         };
         let length = after[lead..].find(is_end).unwrap_or(after.len() - lead);
-        let start = end + begin + 1 + lead;
+        let start = sign + 1 + lead;
         told.push_str(&line[from..start]);
         if length > 0 {
             told.push_str(STRUCK);
@@ -111,6 +110,40 @@ fn named(line: &str) -> String {
         from = start + length;
     }
     told + &line[from..]
+}
+
+/// The names of secrets in a line. What was looked through once is not looked through again: whoever sends a line needs no secret
+/// for it, and a line may be as long as a body.
+struct Names<'a> {
+    low: &'a str,
+    /// Where each name stands next; `None` where it does not stand any more.
+    next: [Option<usize>; NAMES.len()],
+    run_end: usize,
+}
+
+impl<'a> Names<'a> {
+    fn of(low: &'a str) -> Self {
+        Self { low, next: NAMES.map(|name| low.find(name)), run_end: 0 }
+    }
+
+    /// Where the name ends that ends first, of those that begin there or later.
+    fn end_of_next(&mut self, from: usize) -> Option<usize> {
+        for (at, name) in self.next.iter_mut().zip(NAMES) {
+            if at.is_some_and(|at| at < from) {
+                *at = self.low[from..].find(name).map(|found| from + found);
+            }
+        }
+        self.next.iter().zip(NAMES).filter_map(|(at, name)| Some((*at)? + name.len())).min()
+    }
+
+    /// Where the first sign stands, there or later, that cannot be of a name. It is asked for from left to right.
+    fn end_of_run(&mut self, from: usize) -> usize {
+        if from > self.run_end {
+            let run = self.low[from..].find(|sign| !is_of_name(sign));
+            self.run_end = run.map_or(self.low.len(), |run| from + run);
+        }
+        self.run_end
+    }
 }
 
 fn is_of_name(sign: char) -> bool {
@@ -139,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_as_long_as_a_body_is_read_once() {
+        // Each of these made every name search the rest of the line, or its value run to the end of it.
+        let names = "token password ".repeat(BODY_BYTES_MAX / 15);
+        assert_eq!(named(&names), names);
+        let values = "token=a ".repeat(BODY_BYTES_MAX / 8);
+        assert_eq!(named(&values), "token=*** ".repeat(BODY_BYTES_MAX / 8));
+        let late = format!("{names}: hunter2");
+        assert_eq!(named(&late), format!("{names}: ***"));
+        let signs = "secret/".repeat(BODY_BYTES_MAX / 8) + "=x";
+        assert_eq!(named(&signs), signs);
+    }
+
+    #[test]
     fn the_end_is_kept_and_no_terminal_obeys_it() {
         let long = format!("begin {} end", "x".repeat(BODY_KEPT_BYTES_MAX));
         let told = kept(long.as_bytes(), "KEY");
@@ -149,7 +195,47 @@ mod tests {
         assert!(!kept(secret.as_bytes(), "KEY").contains('z'));
     }
 
+    /// As [`named`], in the plainest way: each name is looked for again behind each name.
+    fn named_slowly(line: &str) -> String {
+        let low = line.to_ascii_lowercase();
+        let mut told = String::new();
+        let mut from = 0;
+        while let Some(end) =
+            NAMES.iter().filter_map(|name| low[from..].find(name).map(|at| from + at + name.len())).min()
+        {
+            let value = &line[end..];
+            let begin = value.find(['=', ':']).filter(|at| value[..*at].chars().all(is_of_name));
+            let Some(begin) = begin else {
+                told.push_str(&line[from..end]);
+                from = end;
+                continue;
+            };
+            let after = &value[begin + 1..];
+            let bare = after.trim_start_matches([' ', '"', '\'', '=']);
+            let quoted = after[..after.len() - bare.len()].ends_with(['"', '\'']);
+            let length = bare
+                .find(|sign: char| match sign {
+                    '"' | '\'' => true,
+                    '&' | ',' | ';' => !quoted,
+                    sign => !quoted && sign.is_whitespace(),
+                })
+                .unwrap_or(bare.len());
+            told.push_str(&line[from..line.len() - bare.len()]);
+            told.push_str(if length > 0 { STRUCK } else { "" });
+            from = line.len() - bare.len() + length;
+        }
+        told + &line[from..]
+    }
+
     proptest! {
+        #[test]
+        fn reading_once_strikes_what_reading_again_and_again_strikes(
+            words in prop::collection::vec("password|TOKEN|secret|api_key|apikey|access_key|[ =:\"'/&x_-]|ü|\\PC", 0..24),
+        ) {
+            let line = words.concat();
+            prop_assert_eq!(named(&line), named_slowly(&line));
+        }
+
         #[test]
         fn no_text_makes_the_reader_fall_and_no_password_stays(before in "\\PC{0,30}", after in "\\PC{0,30}", value in "[a-zA-Z0-9]{6,20}") {
             let _ = kept(format!("{before}{after}").as_bytes(), "KEY");

@@ -3,7 +3,6 @@
 //! A monitor costs at most twelve facts a minute and 64 KiB of bodies an hour, beyond a first burst, at each coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -11,11 +10,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use landfall_proto::monitor::{MONITORS_MAX, PingTo};
+use landfall_proto::monitor::{MONITORS_MAX, PingAnswer, PingTo};
 use tokio::time::Instant;
 
 use super::Refused;
-use crate::web::access::place;
+use crate::web::access::{Keyed, per, place};
 
 /// Pings from one address a second, and at once: a whole office behind one address at two in the morning.
 const FROM_AN_ADDRESS: NonZeroU32 = per(20);
@@ -36,7 +35,7 @@ const BODIES: NonZeroU32 = per(64 * 1024);
 const MISSES_MAX: u32 = 30;
 const MISSES_FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// Senders that are remembered; beyond that nobody else is let try.
+/// Senders whose misses are remembered; beyond that nobody else is let try.
 const SENDERS_MAX: usize = 10_000;
 
 /// Addresses of monitors that are remembered: each may have a few.
@@ -44,23 +43,17 @@ const PLACES_MAX: usize = 4 * MONITORS_MAX;
 
 const TOO_OFTEN: Refused = Refused(StatusCode::TOO_MANY_REQUESTS, "too many pings");
 
-const fn per(number: u32) -> NonZeroU32 {
-    match NonZeroU32::new(number) {
-        Some(number) => number,
-        None => NonZeroU32::MIN,
-    }
-}
-
 /// A monitor's address by what is kept of its secret.
 pub(super) type Place = (String, String);
 
 /// All limits on pings.
 #[derive(Debug)]
 pub(in crate::web) struct Flood {
-    senders: DefaultKeyedRateLimiter<IpAddr>,
+    senders: Keyed<IpAddr>,
     monitors: DefaultKeyedRateLimiter<Place>,
     bodies: DefaultKeyedRateLimiter<Place>,
     all: DefaultDirectRateLimiter,
+    /// How often misses are looked through for those that are forgotten.
     swept: DefaultDirectRateLimiter,
     /// Addresses that have led somewhere.
     known: Mutex<BTreeSet<Place>>,
@@ -70,7 +63,7 @@ pub(in crate::web) struct Flood {
 impl Default for Flood {
     fn default() -> Self {
         Self {
-            senders: RateLimiter::keyed(Quota::per_second(FROM_AN_ADDRESS).allow_burst(FROM_AN_ADDRESS_AT_ONCE)),
+            senders: Keyed::new(Quota::per_second(FROM_AN_ADDRESS).allow_burst(FROM_AN_ADDRESS_AT_ONCE)),
             monitors: RateLimiter::keyed(Quota::per_minute(TO_A_MONITOR).allow_burst(TO_A_MONITOR_AT_ONCE)),
             bodies: RateLimiter::keyed(Quota::per_hour(BODIES)),
             all: RateLimiter::direct(Quota::per_second(IN_ALL).allow_burst(IN_ALL_AT_ONCE)),
@@ -86,7 +79,7 @@ impl Flood {
     pub(super) fn admit(&self, sender: IpAddr, to: &PingTo) -> Result<Place, Refused> {
         let sender = place(sender);
         let to = place_of(to);
-        self.check(&self.senders, &sender)?;
+        self.senders.check(&sender).map_err(|_| TOO_OFTEN)?;
         if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&to) {
             // Only what is known is counted by itself, so that nobody can fill the memory with names of his own.
             self.monitors.check_key(&to).map_err(|_| TOO_OFTEN)?;
@@ -105,8 +98,18 @@ impl Flood {
         !is_known || matches!(self.bodies.check_key_n(to, bytes), Ok(Ok(())))
     }
 
+    /// What became of a ping that was admitted.
+    pub(super) fn answered(&self, sender: IpAddr, to: Place, answer: PingAnswer) {
+        match answer {
+            PingAnswer::Taken | PingAnswer::Created => self.found(to),
+            PingAnswer::NotFound => self.missed(sender, &to),
+            // The key is a good one, and yet there is no monitor behind the address.
+            PingAnswer::Ambiguous | PingAnswer::Full => {}
+        }
+    }
+
     /// The address led somewhere.
-    pub(super) fn found(&self, to: Place) {
+    fn found(&self, to: Place) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(&to) {
             return;
@@ -121,16 +124,19 @@ impl Flood {
     }
 
     /// The address led nowhere.
-    pub(super) fn missed(&self, sender: IpAddr, to: &Place) {
+    fn missed(&self, sender: IpAddr, to: &Place) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(to);
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if misses.len() >= SENDERS_MAX {
+        let (now, sender) = (Instant::now(), place(sender));
+        if let Some((_, count)) = misses.get_mut(&sender) {
+            *count = count.saturating_add(1);
+            return;
+        }
+        if misses.len() >= SENDERS_MAX && self.swept.check().is_ok() {
             misses.retain(|_, (since, _)| now.duration_since(*since) < MISSES_FORGOTTEN);
         }
         if misses.len() < SENDERS_MAX {
-            let entry = misses.entry(place(sender)).or_insert((now, 0));
-            entry.1 = entry.1.saturating_add(1);
+            misses.insert(sender, (now, 1));
         }
     }
 
@@ -142,18 +148,6 @@ impl Flood {
             return false;
         }
         count >= MISSES_MAX
-    }
-
-    fn check<K: Hash + Eq + Clone>(&self, limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), Refused> {
-        if limiter.len() >= SENDERS_MAX {
-            if self.swept.check().is_ok() {
-                limiter.retain_recent();
-            }
-            if limiter.len() >= SENDERS_MAX {
-                return Err(TOO_OFTEN);
-            }
-        }
-        limiter.check_key(key).map_err(|_| TOO_OFTEN)
     }
 }
 
@@ -201,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn who_has_a_good_key_and_no_monitor_neither_guesses_nor_fills_the_memory() {
+        let flood = Flood::default();
+        for number in 0..2 * MISSES_MAX {
+            for answer in [PingAnswer::Ambiguous, PingAnswer::Full] {
+                let place = flood.admit(address(1), &to(&number.to_string())).unwrap();
+                flood.answered(address(1), place, answer);
+            }
+        }
+        assert!(flood.known.lock().unwrap().is_empty() && flood.misses.lock().unwrap().is_empty());
+        flood.answered(address(1), place_of(&to("a")), PingAnswer::Created);
+        assert_eq!(flood.known.lock().unwrap().len(), 1);
+        flood.answered(address(1), place_of(&to("a")), PingAnswer::NotFound);
+        assert!(flood.known.lock().unwrap().is_empty(), "a monitor that was removed is unknown again");
+        assert_eq!(flood.misses.lock().unwrap()[&address(1)].1, 1);
+    }
+
+    #[test]
     fn bodies_have_a_budget_of_their_own() {
         let flood = Flood::default();
         let place = place_of(&to("a"));
@@ -217,7 +228,10 @@ mod tests {
             flood.missed(address(number), &place_of(&to("x")));
             flood.found((number.to_string(), String::new()));
         }
-        assert!(flood.misses.lock().unwrap().len() <= SENDERS_MAX);
+        let is_stopped = |number: u32| flood.has_missed_too_often(address(number));
+        assert!(flood.misses.lock().unwrap().len() <= SENDERS_MAX && is_stopped(29_999) && !is_stopped(0));
+        (1..MISSES_MAX).for_each(|_| flood.missed(address(0), &place_of(&to("x"))));
+        assert!(is_stopped(0), "who is remembered is counted also where nobody else is");
         assert!(flood.known.lock().unwrap().len() <= PLACES_MAX);
     }
 }

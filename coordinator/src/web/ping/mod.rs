@@ -53,14 +53,12 @@ async fn ping(
     RawQuery(query): RawQuery,
     request: HttpRequest,
 ) -> Response {
-    let said = match address::read(&text, query.as_deref().unwrap_or_default()) {
-        Ok(Address { to, secret, kind, rid }) => match taken_in(peer, request).await {
-            Ok(came) => take(&site, came, to, &secret, (kind, rid, Said::default())).await,
-            Err(refused) => Err(refused),
-        },
-        Err(refused) => Err(refused),
+    let said = async {
+        let Address { to, secret, kind, rid } = address::read(&text, query.as_deref().unwrap_or_default())?;
+        let came = taken_in(peer, request).await?;
+        take(&site, came, to, &secret, (kind, rid, Said::default())).await
     };
-    told(said)
+    told(said.await)
 }
 
 async fn beat(
@@ -70,19 +68,14 @@ async fn beat(
     RawQuery(query): RawQuery,
     request: HttpRequest,
 ) -> Response {
-    let query = query.unwrap_or_default();
-    let said = match (address::uuid(text.trim_end_matches('/')), address::rid(&query)) {
-        (Some(key), Ok(rid)) => match taken_in(peer, request).await {
-            Ok(came) => match heartbeat::read(&came.bytes, rid) {
-                Ok(said) => take(&site, came, PingTo::Key { key: KeyHash::of(&key) }, &key, said).await,
-                Err(refused) => Err(refused),
-            },
-            Err(refused) => Err(refused),
-        },
-        (None, _) => Err(address::NOT_FOUND),
-        (_, Err(refused)) => Err(refused),
+    let said = async {
+        let key = address::uuid(text.trim_end_matches('/')).ok_or(address::NOT_FOUND)?;
+        let rid = address::rid(query.as_deref().unwrap_or_default())?;
+        let came = taken_in(peer, request).await?;
+        let said = heartbeat::read(&came.bytes, rid)?;
+        take(&site, came, PingTo::Key { key: KeyHash::of(&key) }, &key, said).await
     };
-    told(said)
+    told(said.await)
 }
 
 async fn taken_in(peer: SocketAddr, request: HttpRequest) -> Result<Came, Refused> {
@@ -127,11 +120,7 @@ async fn take(
         }
         return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "try again"));
     };
-    if answer == PingAnswer::NotFound {
-        site.pings.missed(address, &place);
-    } else {
-        site.pings.found(place);
-    }
+    site.pings.answered(address, place, answer);
     Ok(answer)
 }
 

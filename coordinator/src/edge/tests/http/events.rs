@@ -173,6 +173,28 @@ async fn five_hundred_streams_hear_everything_and_the_mesh_goes_on_beside_them()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_wait_for_each_other_and_not_for_streams_of_programs() {
+    let (_story, life, _agent, served, token) = mesh().await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(served.stream(&token, "", None).await);
+    }
+    assert_eq!(served.pages.open_for_test(), 0);
+    let page = || served.get("/events?page=/queue").bearer_auth(&token).send();
+    let (one, other) = (page().await.unwrap(), page().await.unwrap());
+    assert_eq!((one.status(), other.status(), served.pages.open_for_test()), (StatusCode::OK, StatusCode::OK, 2));
+    drop(other);
+    let until_closed = async {
+        while served.pages.open_for_test() > 1 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, until_closed).await.expect("a page that was closed is counted no more");
+    drop((one, streams));
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_end_with_the_pages() {
     let (_story, life, _agent, served, token) = mesh().await;
     let mut watching = served.stream(&token, "", None).await;

@@ -206,6 +206,8 @@ async fn monitors_are_seen_by_programs_and_removed_by_admins_only() {
         served.get("/api/v1/monitors?state=failed").bearer_auth(&viewer).send().await.unwrap().json().await.unwrap();
     assert_eq!((&all["results"][0]["spec"]["name"], &all["results"][0]["state"]), (&"db".into(), &"failed".into()));
     assert!(all["results"][0]["spec"].get("key").is_none(), "what is kept of the key is shown to nobody");
+    let status: Value = served.get("/api/v1/status").bearer_auth(&viewer).send().await.unwrap().json().await.unwrap();
+    assert_eq!(status["monitors"], serde_json::json!({ "failed": 1 }), "{status}");
     let figures = served.get("/metrics").bearer_auth(&viewer).send().await.unwrap().text().await.unwrap();
     assert!(figures.contains("landfall_monitor_state{monitor=\"db\",state=\"failed\"} 1"), "{figures}");
     let remove = |token: &str| served.client.delete(served.url("/api/v1/monitors/db")).bearer_auth(token).send();
