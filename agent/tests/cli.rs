@@ -375,3 +375,38 @@ fn the_lock_of_a_run_that_died_with_its_agent_goes_at_the_next_start_and_a_stran
     assert!(locks().contains(&stranger));
     daemon.end("TERM");
 }
+
+/// What a shell gets for a line whose last word is being typed.
+fn completed(machine: &Machine, shell: &str, line: &[&str]) -> Vec<String> {
+    let mut command = Command::new(PROGRAM);
+    command.arg("--").arg("landfall-agent").args(line).env("COMPLETE", shell).env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", line.len().to_string());
+    let output = command.env("LANDFALL_AGENT_CONFIG", machine.path("agent.toml")).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_shell_is_offered_the_plans_and_the_runs_of_this_node() {
+    let machine = Machine::new().with_sleeper();
+    assert_eq!(completed(&machine, "bash", &["run", ""])[..2], ["files", "sleeper"]);
+    assert_eq!(completed(&machine, "bash", &["run", "sl"]), ["sleeper"]);
+    assert!(completed(&machine, "zsh", &["run", "f"])[0].starts_with("files:rustic to disk"));
+    let bare = completed(&machine, "bash", &["runs", "0"]);
+    assert!(bare.is_empty(), "nothing has run: {bare:?}");
+    assert!(machine.run(&["run", "files"]).status.success());
+    let run = machine.json(&["runs", "--json"])["runs"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(completed(&machine, "bash", &["runs", &run[..4]]), [run.as_str()]);
+    let nowhere = machine.path("not-there.toml").display().to_string();
+    assert!(completed(&machine, "bash", &["--config", &nowhere, "run", "f"]).is_empty());
+}
+
+#[test]
+fn a_variable_that_is_set_by_chance_keeps_no_backup_from_running() {
+    let machine = Machine::new();
+    for chance in ["bash", "1"] {
+        let output = machine.command(&["run", "files"]).env("COMPLETE", chance).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    assert_eq!(machine.states(), ["ok", "ok"]);
+}

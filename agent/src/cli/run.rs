@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
-use super::{engine, runtime};
+use super::{completion, engine, runtime};
 use crate::config::Config;
 use crate::edge::boot::{BootError, Mode};
 use crate::edge::door;
@@ -32,6 +32,7 @@ const DOOR_PATIENCE: Duration = Duration::from_secs(5);
 )]
 pub(super) struct Run {
     /// The plan's name, as `landfall-agent plans` shows it
+    #[arg(add = completion::plans())]
     plan: String,
     /// What to do
     #[arg(long, value_enum, default_value_t = Task::Backup)]

@@ -6,6 +6,7 @@ mod agents;
 mod alerts;
 mod cards;
 mod cases;
+mod completion;
 mod crashes;
 mod destinations;
 mod guards;

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Reply, Request};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::report::TaskKind;
 
 use super::ask::Mesh;
+use super::completion::Live;
 use super::failure::Failure;
 use super::screen::Screen;
 use super::{follow, rounds, runs};
@@ -18,9 +20,10 @@ use crate::edge::clock;
     after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check"
 )]
 pub(super) struct Start {
+    #[arg(add = ArgValueCompleter::new(Live::Routines))]
     routine: RoutineName,
     /// Only on these nodes [default: every node that announced the routine]
-    #[arg(long = "node", value_name = "NODE")]
+    #[arg(long = "node", value_name = "NODE", add = ArgValueCompleter::new(Live::Nodes))]
     nodes: Vec<NodeId>,
     /// What to do
     #[arg(long, value_enum, default_value_t = Task::Backup)]
@@ -52,6 +55,7 @@ impl From<Task> for TaskKind {
 )]
 pub(super) struct Cancel {
     /// A run or a round; the first letters of its id are enough
+    #[arg(add = ArgValueCompleter::new(Live::Open))]
     id: String,
 }
 
@@ -59,6 +63,7 @@ pub(super) struct Cancel {
 #[command(after_help = "Examples:\n  landfall retry 9c41d2 --follow")]
 pub(super) struct Retry {
     /// A run that ended, or a round: every node that was not good
+    #[arg(add = ArgValueCompleter::new(Live::Repeatable))]
     id: String,
     /// Show the new round until its verdict
     #[arg(long, short)]
@@ -68,6 +73,7 @@ pub(super) struct Retry {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  landfall retire old-web-3")]
 pub(super) struct Retire {
+    #[arg(add = ArgValueCompleter::new(Live::Nodes))]
     node: NodeId,
 }
 

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Paging, Request};
 use landfall_proto::overview::{Forecast, StorageView};
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::human::{bytes, dash};
 use super::screen::{Screen, Tone};
@@ -20,6 +22,7 @@ const SOON_DAYS: u64 = 14;
 )]
 pub(super) struct Storages {
     /// One of them; a storage without a name of its own is NODE/TARGET
+    #[arg(add = ArgValueCompleter::new(Live::Storages))]
     name: Option<String>,
     /// How many
     #[arg(long, default_value_t = 100)]
