@@ -410,3 +410,68 @@ fn a_variable_that_is_set_by_chance_keeps_no_backup_from_running() {
     }
     assert_eq!(machine.states(), ["ok", "ok"]);
 }
+
+/// Every file below a folder with its content; a living lock or a receipt would be one more.
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        // The door of an agent is a file without content.
+        if path.is_dir() {
+            all.extend(content(&path))
+        } else {
+            all.push((path.clone(), fs::read(&path).unwrap_or_default()))
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_dry_run_tells_what_a_run_would_do_and_meet_and_writes_nothing() {
+    let machine = Machine::new();
+    let plan = fs::read_to_string(machine.path("plans.d/files.toml")).unwrap();
+    machine.write(
+        "plans.d/files.toml",
+        &format!("{plan}excludes = [\"*.tmp\"]\nlabels = {{ site = \"b\" }}\n[schedule]\ncalendar = \"*-*-* 02:00\"\n"),
+    );
+    machine.write("data/sub/scratch.tmp", "left out");
+    let before = content(machine.root.path());
+    let fresh = machine.json(&["run", "files", "--dry-run", "--json"]);
+    assert_eq!((&fresh["would_start"], &fresh["repository"]), (&Value::Bool(true), &Value::Null), "{fresh:#}");
+    let source = &fresh["sources"][0];
+    assert_eq!((&source["files"], &source["bytes"], &source["excluded"]), (&2.into(), &6005.into(), &1.into()));
+    assert_eq!(fresh["limits"], serde_json::json!(["cluster", "node", "repository", "label:site=b", "task:backup"]));
+    assert_eq!(fresh["next_slots"].as_array().unwrap().len(), 3);
+    assert_eq!(content(machine.root.path()), before, "expected that neither a repository nor a receipt was made");
+
+    assert!(machine.run(&["run", "files"]).status.success());
+    let before = content(machine.root.path());
+    let output = machine.run(&["run", "files", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let shown = text(&output);
+    for part in
+        ["2 files in 2 folders, 5.9 KiB; 1 left out", "last good  2 files", "Nobody holds a lock", "It would start"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(content(machine.root.path()), before, "expected that nothing was written");
+    assert_eq!(machine.states(), ["ok"]);
+}
+
+#[test]
+fn a_dry_run_names_what_is_in_the_way_and_strikes_secrets_from_the_line() {
+    let machine = Machine::new().with_sleeper();
+    let root = machine.root.path().display();
+    machine.write(
+        "plans.d/sleeper.toml",
+        &format!("name = \"sleeper\"\ndriver = \"command\"\ntarget = \"dumps\"\nsources = [\"{root}/gone\"]\n[command]\nprogram = [\"/bin/sleep\", \"--password=hunter2\"]\nenvironment = {{ PGPASSWORD = \"hunter3\" }}\n[command.evidence]\npath = \"{root}/dumps/*\"\n"),
+    );
+    let output = machine.run(&["run", "sleeper", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let shown = text(&output);
+    assert!(shown.contains("/bin/sleep --password=***   with PGPASSWORD set"), "{shown}");
+    assert!(shown.contains("BAD        source: The source") && shown.contains("fix:"), "{shown}");
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert_eq!(machine.run(&["run", "nothing", "--dry-run"]).status.code(), Some(2));
+}
