@@ -16,6 +16,7 @@ mod metrics;
 mod pings;
 mod programs;
 mod rebuild;
+mod rehearsals;
 mod rounds;
 mod served;
 mod sinks;

@@ -8,16 +8,16 @@ use landfall_proto::control::{Reply, Request};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::report::TaskKind;
 
-use super::ask::Mesh;
+use super::ask::{Mesh, expect_reply};
 use super::completion::Live;
 use super::failure::Failure;
 use super::screen::Screen;
-use super::{follow, rounds, runs};
+use super::{follow, rehearsal, rounds, runs};
 use crate::edge::clock;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check"
+    after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check\n  landfall start nightly --dry-run           whom it would expect and what each would wait for\n\nWith --dry-run: exit 0 where every node can be relied on, 1 where one cannot or the start would be refused."
 )]
 pub(super) struct Start {
     #[arg(add = ArgValueCompleter::new(Live::Routines))]
@@ -31,6 +31,9 @@ pub(super) struct Start {
     /// Show the round until its verdict
     #[arg(long, short)]
     follow: bool,
+    /// Say whom the round would expect and what each would wait for; nothing is started and nothing written
+    #[arg(long, conflicts_with = "follow")]
+    dry_run: bool,
 }
 
 /// What a round can do.
@@ -84,7 +87,11 @@ pub(super) fn who() -> String {
 }
 
 pub(super) async fn start(options: Start, mesh: &Mesh, screen: &Screen) -> Result<ExitCode, Failure> {
-    let Start { routine, nodes, task, follow } = options;
+    let Start { routine, nodes, task, follow, dry_run } = options;
+    if dry_run {
+        let request = Request::Rehearse { routine, nodes, task: task.into() };
+        return Ok(rehearsal::show(&expect_reply!(mesh.ask(&request).await?, Rehearsal)?, screen));
+    }
     let request = clock::command_id().0;
     let reply = mesh.ask(&Request::Start { routine, nodes, task: task.into(), by: who(), request }).await?;
     opened(reply, follow, mesh, screen).await

@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod monitor;
 mod nodes;
+mod rehearsal;
 mod rounds;
 mod routines;
 mod runs;

@@ -116,6 +116,7 @@ impl Live {
             | Reply::Queue(_)
             | Reply::Trends(_)
             | Reply::Metrics(_)
+            | Reply::Rehearsal(_)
             | Reply::Logs(_)
             | Reply::Monitor(_)
             | Reply::Pinged(_)
