@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
 
@@ -25,16 +24,16 @@ pub(crate) struct Survey {
     pub(crate) excluded: u64,
     /// What could not be looked at.
     pub(crate) unread: u64,
-    /// False where the time was over first, so that there is more than was counted.
+    /// False where it was stopped first, so that there is more than was counted.
     pub(crate) is_complete: bool,
 }
 
-/// Counts what lies below each source until `until`. Sources inside another are counted with it, once.
+/// Counts what lies below each source, until it is told to stop. Sources inside another are counted with it, once.
 pub(crate) fn survey(
     sources: &[PathBuf],
     excludes: &[String],
     one_file_system: bool,
-    until: Instant,
+    stop: &AtomicBool,
 ) -> Result<Vec<Survey>, String> {
     let said = |failure: Failure| [vec![failure.message], failure.detail].concat().join(" ");
     let roots = backup::resolve(sources).map_err(said)?;
@@ -51,7 +50,7 @@ pub(crate) fn survey(
         });
         let mut survey = Survey::of(root);
         for entry in walk.build() {
-            if Instant::now() >= until {
+            if stop.load(Ordering::Relaxed) {
                 survey.is_complete = false;
                 break;
             }
@@ -83,7 +82,6 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use super::*;
 
@@ -97,15 +95,11 @@ mod tests {
         (folder, root)
     }
 
-    fn later() -> Instant {
-        Instant::now() + Duration::from_secs(600)
-    }
-
     #[test]
     fn what_is_left_out_is_counted_apart_and_a_folder_counts_once() {
         let (_folder, root) = tree();
         let excludes = ["*.tmp".to_owned(), root.join("cache").display().to_string()];
-        let found = survey(std::slice::from_ref(&root), &excludes, false, later()).unwrap();
+        let found = survey(std::slice::from_ref(&root), &excludes, false, &AtomicBool::new(false)).unwrap();
         let [one] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((one.files, one.bytes, one.folders, one.excluded, one.unread), (2, 15, 2, 2, 0));
         assert!(one.is_complete && one.path() == root);
@@ -114,17 +108,20 @@ mod tests {
     #[test]
     fn a_source_inside_another_is_counted_once_and_one_that_is_missing_is_named() {
         let (_folder, root) = tree();
-        let found = survey(&[root.clone(), root.join("kept")], &[], false, later()).unwrap();
+        let found = survey(&[root.clone(), root.join("kept")], &[], false, &AtomicBool::new(false)).unwrap();
         assert_eq!(found.iter().map(|one| (one.files, one.bytes)).collect::<Vec<_>>(), [(5, 105)]);
-        let error = survey(&[root.join("gone")], &[], false, later()).unwrap_err();
+        let error = survey(&[root.join("gone")], &[], false, &AtomicBool::new(false)).unwrap_err();
         assert!(error.contains("gone"), "{error}");
-        assert!(survey(&[root], &["!x".to_owned()], false, later()).is_err(), "as the engine refuses it");
+        assert!(
+            survey(&[root], &["!x".to_owned()], false, &AtomicBool::new(false)).is_err(),
+            "as the engine refuses it"
+        );
     }
 
     #[test]
-    fn a_survey_that_ran_out_of_time_says_so() {
+    fn a_survey_that_was_stopped_says_so() {
         let (_folder, root) = tree();
-        let found = survey(&[root], &[], false, Instant::now()).unwrap();
+        let found = survey(&[root], &[], false, &AtomicBool::new(true)).unwrap();
         assert!(!found[0].is_complete && found[0].files == 0);
     }
 }

@@ -134,7 +134,7 @@ fn start(
     }
     let chosen = match chosen(mesh, name, &nodes) {
         Ok(chosen) => chosen,
-        Err(refusal) => return (Vec::new(), refusal),
+        Err(refusal) => return (Vec::new(), *refusal),
     };
     let expected = chosen.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
     let (opened_by, by) = (OpenedBy::Operator, Some(named(asked.by)));
@@ -144,7 +144,7 @@ fn start(
 
 /// The nodes on which a start would expect a run: those that are named, else all that have the routine. What cannot be started
 /// is refused.
-pub(super) fn chosen(mesh: &Mesh, name: &RoutineName, nodes: &[NodeId]) -> Result<BTreeSet<NodeId>, Reply> {
+pub(super) fn chosen(mesh: &Mesh, name: &RoutineName, nodes: &[NodeId]) -> Result<BTreeSet<NodeId>, Box<Reply>> {
     let known: Vec<&RoutineName> =
         mesh.routines.values().filter(|routine| !routine.nodes.is_empty()).map(|routine| &routine.name).collect();
     let Some(routine) = mesh.routines.get(name).filter(|routine| !routine.nodes.is_empty()) else {
@@ -154,13 +154,14 @@ pub(super) fn chosen(mesh: &Mesh, name: &RoutineName, nodes: &[NodeId]) -> Resul
         } else {
             format!("Routines that exist: {}.", names.join(", "))
         };
-        return Err(problem(&format!("{name} was not started"), "no node has announced a plan of this name", &fix));
+        let what = format!("{name} was not started");
+        return Err(Box::new(problem(&what, "no node has announced a plan of this name", &fix)));
     };
     for node in nodes {
         if let Some(why) = why_not(mesh, node, name) {
             let able: Vec<String> = routine.nodes.iter().take(20).map(ToString::to_string).collect();
             let fix = format!("Nodes with this plan: {}.", able.join(", "));
-            return Err(problem(&format!("{name} was not started on {node}"), &why, &fix));
+            return Err(Box::new(problem(&format!("{name} was not started on {node}"), &why, &fix)));
         }
     }
     Ok(if nodes.is_empty() { routine.nodes.clone() } else { nodes.iter().cloned().collect() })

@@ -27,7 +27,7 @@ pub fn rehearse(
 ) -> Reply {
     let chosen = match chosen(mesh, name, nodes) {
         Ok(chosen) => chosen,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let (mut taken, queued_before) = taken_before(mesh, policy, now);
     let mut rows: Vec<RehearsedNode> = Vec::new();

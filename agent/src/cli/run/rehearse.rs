@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::bail;
 use landfall_proto::id::{RepositoryId, RoutineName, TargetName};
 use landfall_proto::limit::LimitName;
-use landfall_proto::plan::{DriverName, RepositoryLock};
+use landfall_proto::plan::{DriverName, Plan, RepositoryLock};
 use landfall_proto::report::TaskKind;
 use landfall_proto::time::Timestamp;
 use serde::Serialize;
@@ -24,6 +26,9 @@ use crate::worker::survey::{Survey, survey};
 
 /// How long sources are counted; a larger tree is shown as far as it was counted.
 const SURVEY_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long a file system may take to hand over one more entry, once counting is to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Slots that are shown.
 const SLOTS_SHOWN: usize = 3;
@@ -82,7 +87,11 @@ pub(super) fn rehearse(config: &Config, plan: &RoutineName, task: TaskKind, json
         bail!("there is no usable plan {plan} in {}; `landfall-agent plans` shows all", config.plans_dir.display());
     };
     let engine = engine()?;
-    let rehearsal = runtime()?.block_on(look(config, entry, task, &engine))?;
+    let runtime = runtime()?;
+    let rehearsal = runtime.block_on(look(config, entry, task, &engine));
+    // A look at a file system that hangs is left behind.
+    runtime.shutdown_background();
+    let rehearsal = rehearsal?;
     if json {
         print::json(&rehearsal)?;
     } else {
@@ -99,12 +108,9 @@ async fn look(config: &Config, entry: &CatalogEntry, task: TaskKind, engine: &En
     let found = runner::rehearse(engine, plan, &entry.target, task).await;
     let mut checks: Vec<Look> = found.probe.checks.iter().map(Look::of).collect();
     let mut sources = Vec::new();
-    if task == TaskKind::Backup && !plan.sources.is_empty() {
-        let (paths, excludes): (Vec<PathBuf>, _) =
-            (plan.sources.iter().map(PathBuf::from).collect(), plan.excludes.clone());
-        let one_file_system = plan.one_file_system;
-        let until = Instant::now() + SURVEY_WITHIN;
-        match tokio::task::spawn_blocking(move || survey(&paths, &excludes, one_file_system, until)).await? {
+    let can_be_read = checks.iter().all(|check| check.ok || check.name != "source");
+    if task == TaskKind::Backup && !plan.sources.is_empty() && can_be_read {
+        match count(plan).await {
             Ok(counted) => sources = counted,
             Err(why) => checks.push(Look::bad("count", why, "Correct `sources` or `excludes` in the plan.")),
         }
@@ -149,6 +155,25 @@ async fn look(config: &Config, entry: &CatalogEntry, task: TaskKind, engine: &En
         zone: plan.zone().to_owned(),
         next_slots: slots.take(SLOTS_SHOWN).collect(),
     })
+}
+
+/// The sources counted, as far as the time allows.
+async fn count(plan: &Plan) -> Result<Vec<Survey>, String> {
+    let (paths, excludes): (Vec<PathBuf>, _) =
+        (plan.sources.iter().map(PathBuf::from).collect(), plan.excludes.clone());
+    let (one_file_system, stop) = (plan.one_file_system, Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&stop);
+    let mut counting = tokio::task::spawn_blocking(move || survey(&paths, &excludes, one_file_system, &told));
+    let mut ended = tokio::time::timeout(SURVEY_WITHIN, &mut counting).await;
+    if ended.is_err() {
+        stop.store(true, Ordering::Relaxed);
+        ended = tokio::time::timeout(STOP_WITHIN, &mut counting).await;
+    }
+    match ended {
+        Ok(Ok(counted)) => counted,
+        Ok(Err(error)) => Err(format!("The count was broken off: {error}.")),
+        Err(_) => Err("A source does not answer.".to_owned()),
+    }
 }
 
 impl Look {
