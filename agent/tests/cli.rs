@@ -375,3 +375,103 @@ fn the_lock_of_a_run_that_died_with_its_agent_goes_at_the_next_start_and_a_stran
     assert!(locks().contains(&stranger));
     daemon.end("TERM");
 }
+
+/// What a shell gets for a line whose last word is being typed.
+fn completed(machine: &Machine, shell: &str, line: &[&str]) -> Vec<String> {
+    let mut command = Command::new(PROGRAM);
+    command.arg("--").arg("landfall-agent").args(line).env("COMPLETE", shell).env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", line.len().to_string());
+    let output = command.env("LANDFALL_AGENT_CONFIG", machine.path("agent.toml")).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_shell_is_offered_the_plans_and_the_runs_of_this_node() {
+    let machine = Machine::new().with_sleeper();
+    assert_eq!(completed(&machine, "bash", &["run", ""])[..2], ["files", "sleeper"]);
+    assert_eq!(completed(&machine, "bash", &["run", "sl"]), ["sleeper"]);
+    assert!(completed(&machine, "zsh", &["run", "f"])[0].starts_with("files:rustic to disk"));
+    let bare = completed(&machine, "bash", &["runs", "0"]);
+    assert!(bare.is_empty(), "nothing has run: {bare:?}");
+    assert!(machine.run(&["run", "files"]).status.success());
+    let run = machine.json(&["runs", "--json"])["runs"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(completed(&machine, "bash", &["runs", &run[..4]]), [run.as_str()]);
+    let nowhere = machine.path("not-there.toml").display().to_string();
+    assert!(completed(&machine, "bash", &["--config", &nowhere, "run", "f"]).is_empty());
+}
+
+#[test]
+fn a_variable_that_is_set_by_chance_keeps_no_backup_from_running() {
+    let machine = Machine::new();
+    for chance in ["bash", "1"] {
+        let output = machine.command(&["run", "files"]).env("COMPLETE", chance).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    assert_eq!(machine.states(), ["ok", "ok"]);
+}
+
+/// Every file below a folder with its content; a living lock or a receipt would be one more.
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        // The door of an agent is a file without content.
+        if path.is_dir() {
+            all.extend(content(&path))
+        } else {
+            all.push((path.clone(), fs::read(&path).unwrap_or_default()))
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_dry_run_tells_what_a_run_would_do_and_meet_and_writes_nothing() {
+    let machine = Machine::new();
+    let plan = fs::read_to_string(machine.path("plans.d/files.toml")).unwrap();
+    machine.write(
+        "plans.d/files.toml",
+        &format!("{plan}excludes = [\"*.tmp\"]\nlabels = {{ site = \"b\" }}\n[schedule]\ncalendar = \"*-*-* 02:00\"\n"),
+    );
+    machine.write("data/sub/scratch.tmp", "left out");
+    let before = content(machine.root.path());
+    let fresh = machine.json(&["run", "files", "--dry-run", "--json"]);
+    assert_eq!((&fresh["would_start"], &fresh["repository"]), (&Value::Bool(true), &Value::Null), "{fresh:#}");
+    let source = &fresh["sources"][0];
+    assert_eq!((&source["files"], &source["bytes"], &source["excluded"]), (&2.into(), &6005.into(), &1.into()));
+    assert_eq!(fresh["limits"], serde_json::json!(["cluster", "node", "repository", "label:site=b", "task:backup"]));
+    assert_eq!(fresh["next_slots"].as_array().unwrap().len(), 3);
+    assert_eq!(content(machine.root.path()), before, "expected that neither a repository nor a receipt was made");
+
+    assert!(machine.run(&["run", "files"]).status.success());
+    let before = content(machine.root.path());
+    let output = machine.run(&["run", "files", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let shown = text(&output);
+    for part in
+        ["2 files in 2 folders, 5.9 KiB; 1 left out", "last good  2 files", "Nobody holds a lock", "It would start"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(content(machine.root.path()), before, "expected that nothing was written");
+    assert_eq!(machine.states(), ["ok"]);
+}
+
+#[test]
+fn a_dry_run_names_what_is_in_the_way_and_strikes_secrets_from_the_line() {
+    let machine = Machine::new().with_sleeper();
+    let root = machine.root.path().display();
+    machine.write(
+        "plans.d/sleeper.toml",
+        &format!("name = \"sleeper\"\ndriver = \"command\"\ntarget = \"dumps\"\nsources = [\"{root}/gone\"]\n[command]\nprogram = [\"/bin/sleep\", \"--password=hunter2\"]\nenvironment = {{ PGPASSWORD = \"hunter3\" }}\n[command.evidence]\npath = \"{root}/dumps/*\"\n"),
+    );
+    let output = machine.run(&["run", "sleeper", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let shown = text(&output);
+    assert!(shown.contains("/bin/sleep --password=***   with PGPASSWORD set"), "{shown}");
+    assert!(shown.contains("BAD        source: The source") && shown.contains("fix:"), "{shown}");
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert_eq!(machine.run(&["run", "nothing", "--dry-run"]).status.code(), Some(2));
+}

@@ -7,6 +7,7 @@ use crate::limit::LimitName;
 use crate::metrics::MetricsView;
 use crate::monitor::{KeyHash, MonitorDetail, MonitorSpec, MonitorsView, Ping, PingAnswer, PingTo};
 use crate::overview::{BoardFilter, BoardView, QueueFilter, QueueView, StorageView, TrendsView};
+use crate::rehearsal::RehearsalView;
 use crate::report::{Outcome, TaskKind};
 use crate::view::{
     AlertView, LimitView, LogView, NodeView, Page, RoundDetail, RoundView, RoutineView, RunDetail, RunView, StatusView,
@@ -93,6 +94,12 @@ pub enum Request {
     },
     /// Figures of the whole mesh. Only a coordinator's own pages ask: the answer may be longer than a message.
     Metrics,
+    /// What a start with these words would meet; nothing is started and nothing written.
+    Rehearse {
+        routine: RoutineName,
+        nodes: Vec<NodeId>,
+        task: TaskKind,
+    },
     Logs {
         run: RunId,
         offset: u64,
@@ -193,6 +200,7 @@ impl Request {
             | Self::Monitors { .. }
             | Self::Monitor { .. }
             | Self::Storages { .. }
+            | Self::Rehearse { .. }
             | Self::Metrics => true,
             Self::Logs { .. }
             | Self::Start { .. }
@@ -229,6 +237,7 @@ impl Request {
             Self::Trends { .. } => "trends",
             Self::Storages { .. } => "storages",
             Self::Metrics => "metrics",
+            Self::Rehearse { .. } => "rehearse",
             Self::Logs { .. } => "logs",
             Self::Start { .. } => "start",
             Self::Cancel { .. } => "cancel",
@@ -298,6 +307,7 @@ pub enum Reply {
     Trends(TrendsView),
     Storages(Page<StorageView>),
     Metrics(MetricsView),
+    Rehearsal(RehearsalView),
     Logs(LogView),
     Monitors(MonitorsView),
     Monitor(MonitorDetail),

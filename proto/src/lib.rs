@@ -22,6 +22,7 @@ pub mod overview;
 pub mod plan;
 pub mod protection;
 mod reason;
+pub mod rehearsal;
 pub mod report;
 pub mod retention;
 #[cfg(feature = "schema")]

@@ -1,6 +1,6 @@
 //! `doctor`: everything that a backup needs, looked at before it is needed.
 
-mod locks;
+pub(super) mod locks;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,13 +44,13 @@ struct Verdict {
 }
 
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     /// What was looked at: `plans`, `plan nightly: tool`, `bus`, …
     name: String,
-    ok: bool,
-    what: String,
+    pub(super) ok: bool,
+    pub(super) what: String,
     /// Empty where nothing is to be done.
-    fix: String,
+    pub(super) fix: String,
 }
 
 impl Doctor {

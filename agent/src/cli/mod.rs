@@ -67,7 +67,9 @@ enum Verb {
     /// Look at everything that a backup needs; each finding comes with a fix
     Doctor(doctor::Doctor),
     /// Print completions for a shell
-    #[command(after_help = "Examples:\n  landfall-agent completion bash > /etc/bash_completion.d/landfall-agent")]
+    #[command(
+        after_help = "Examples:\n  source <(landfall-agent completion bash)        in ~/.bashrc; the same with zsh in ~/.zshrc\n  landfall-agent completion fish | source         in ~/.config/fish/config.fish\n  landfall-agent completion bash > /etc/bash_completion.d/landfall-agent\n\nPlans and runs are read from this node's folders while you type. A script that was written to a file is written again\nafter an upgrade."
+    )]
     Completion { shell: clap_complete::Shell },
     /// The embedded engine; started by the agent itself
     #[command(hide = true)]
@@ -76,6 +78,7 @@ enum Verb {
 
 /// Parses, does what is asked and says how it went.
 pub fn main() -> ExitCode {
+    completion::answer_shell();
     let tool = Tool::parse();
     let done = match tool.verb {
         Verb::Worker => return crate::worker::main_worker(),

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
-use super::{engine, runtime};
+use super::{completion, engine, runtime};
 use crate::config::Config;
 use crate::edge::boot::{BootError, Mode};
 use crate::edge::door;
@@ -21,6 +21,7 @@ use crate::edge::shell::Shell;
 
 use show::Show;
 
+mod rehearse;
 mod show;
 
 /// How long a daemon that is about to stop, or to start, is given.
@@ -28,14 +29,18 @@ const DOOR_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall-agent run nightly\n  landfall-agent run nightly --task check\n  landfall-agent run nightly --json | jq -c 'select(.ended)'\n\nWith a living daemon the run is the daemon's, and goes on if this program is killed. Without one this program runs the\nplan itself, with neither bus nor coordinator; its receipt is kept, and the daemon publishes it later.\nCtrl-C cancels the run and waits until it has ended; a second Ctrl-C leaves at once.\n\nExit codes: 0 done (also with a warning, or already done), 1 failed, 2 wrong usage or files, 3 partial, 4 skipped,\n130 cancelled."
+    after_help = "Examples:\n  landfall-agent run nightly\n  landfall-agent run nightly --task check\n  landfall-agent run nightly --dry-run        what it would do and meet; nothing is written\n  landfall-agent run nightly --json | jq -c 'select(.ended)'\n\nWith a living daemon the run is the daemon's, and goes on if this program is killed. Without one this program runs the\nplan itself, with neither bus nor coordinator; its receipt is kept, and the daemon publishes it later.\nCtrl-C cancels the run and waits until it has ended; a second Ctrl-C leaves at once.\n\nExit codes: 0 done (also with a warning, or already done), 1 failed, 2 wrong usage or files, 3 partial, 4 skipped,\n130 cancelled. With --dry-run: 0 it would start, 1 something is in the way, 2 wrong usage or files."
 )]
 pub(super) struct Run {
     /// The plan's name, as `landfall-agent plans` shows it
+    #[arg(add = completion::plans())]
     plan: String,
     /// What to do
     #[arg(long, value_enum, default_value_t = Task::Backup)]
     task: Task,
+    /// Look at everything that the run would need, and start nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Print every event as a JSON line
     #[arg(long)]
     json: bool,
@@ -54,6 +59,9 @@ impl Run {
             Task::Backup => TaskKind::Backup,
             Task::Check => TaskKind::Check,
         };
+        if self.dry_run {
+            return rehearse::rehearse(&config, &plan, task, self.json);
+        }
         runtime()?.block_on(async move {
             let (stream, own) = connect(config, &plan).await?;
             let code = visit(stream, Wish::Start { plan, task }, Show::new(self.json), own.is_some()).await?;

@@ -10,7 +10,7 @@ use landfall_proto::time::{Timestamp, between};
 use landfall_proto::view::RunState;
 use serde::Serialize;
 
-use super::print;
+use super::{completion, print};
 use crate::config::Config;
 use crate::edge::receipt::{Receipt, Runs as Directories, Trace};
 
@@ -20,6 +20,7 @@ use crate::edge::receipt::{Receipt, Runs as Directories, Trace};
 )]
 pub(super) struct Runs {
     /// A run's id, or its beginning
+    #[arg(add = completion::runs())]
     id: Option<String>,
     /// Rows at most
     #[arg(long, short = 'n', default_value_t = 30)]
@@ -35,17 +36,17 @@ struct Listing {
 }
 
 #[derive(Serialize)]
-struct Row {
-    id: RunId,
-    routine: RoutineName,
-    task: TaskKind,
+pub(super) struct Row {
+    pub(super) id: RunId,
+    pub(super) routine: RoutineName,
+    pub(super) task: TaskKind,
     trigger: Trigger,
     slot: Option<Timestamp>,
     /// Without a receipt a run is under way, or its agent ended before it.
-    state: RunState,
+    pub(super) state: RunState,
     reason: Option<Reason>,
     attempt: u32,
-    started_at: Timestamp,
+    pub(super) started_at: Timestamp,
     finished_at: Option<Timestamp>,
     duration_ms: Option<u64>,
     report: Option<RunReport>,
@@ -146,7 +147,7 @@ pub(super) fn describe(report: &RunReport) {
     }
 }
 
-fn row(trace: Trace) -> Row {
+pub(super) fn row(trace: Trace) -> Row {
     match trace {
         Trace::Ended(receipt) => {
             let Receipt { about, attempt, report } = *receipt;

@@ -6,6 +6,7 @@ mod command;
 mod evidence;
 #[doc(hidden)]
 pub mod hostile;
+mod line;
 mod place;
 mod rustic;
 mod secret;
@@ -23,6 +24,8 @@ use crate::edge::process::{AGENT_VARIABLE, Cause, Ended, Patience, Running, Tool
 use crate::runner::{Checked, Claim, Engine, Judgement, Reporter, RunRequest};
 use crate::worker::protocol::{Location, LockSeen, Secret};
 
+pub use line::CommandLine;
+pub(crate) use line::command_line;
 pub(crate) use rustic::Keys;
 
 /// Why something could not be done.

@@ -18,7 +18,7 @@ use landfall_proto::report::{Phase, Progress, RunReport, TaskKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::driver::{self, Bench, Failure, Keys};
+use crate::driver::{self, Bench, CommandLine, Failure, Keys};
 use crate::edge::output::OutputFile;
 use crate::edge::process::ProcessMark;
 use crate::worker::protocol::LockSeen;
@@ -142,11 +142,33 @@ pub async fn witness(
     Ok(WitnessSeen { seen, absent })
 }
 
-/// Checks what a run of this plan would need, and reads the repository's id. Writes nothing at the destination.
+/// Everything that a run looks at before it starts, and what it would start then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsed {
+    pub probe: ProbeResult,
+    pub line: CommandLine,
+    /// The target's location without passwords.
+    pub location: String,
+}
+
+/// Checks what a run of this task would need, and says what it would start. Writes nothing at the destination.
+pub async fn rehearse(engine: &Engine, plan: &Plan, target: &Target, task: TaskKind) -> Rehearsed {
+    Rehearsed {
+        probe: look_around(engine, plan, target, task).await,
+        line: driver::command_line(plan, target, task, &engine.exe),
+        location: preflight::shown(target),
+    }
+}
+
+/// Checks what a backup by this plan would need, and reads the repository's id. Writes nothing at the destination.
 pub async fn probe(engine: &Engine, plan: &Plan, target: &Target) -> ProbeResult {
+    look_around(engine, plan, target, TaskKind::Backup).await
+}
+
+async fn look_around(engine: &Engine, plan: &Plan, target: &Target, task: TaskKind) -> ProbeResult {
     let (_held, cancel) = watch::channel(false);
     let mut bench = look_bench(engine, target, cancel);
-    let mut checks = look(&mut bench, plan, TaskKind::Backup, None, false).await;
+    let mut checks = look(&mut bench, plan, task, None, false).await;
     let reachable =
         checks.iter().all(|check| check.ok || !matches!(check.name.as_str(), "destination" | "credentials" | "tool"));
     let mut found = None;

@@ -70,7 +70,7 @@ pub(super) fn run(order: &Order, task: &Backup, counters: &Counters) -> Result<E
 
 /// The sources as the snapshot will name them: links resolved, sorted, none inside another. Each of them must exist and
 /// open, because the engine would go on without it and call that a success.
-fn resolve(sources: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub(super) fn resolve(sources: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut resolved = Vec::with_capacity(sources.len());
     for source in sources {
         if !source.is_absolute() {

@@ -16,6 +16,7 @@ mod progress;
 pub mod protocol;
 mod read_back;
 mod source;
+pub(crate) mod survey;
 mod unread;
 
 use std::io::{BufRead, BufReader, Read};

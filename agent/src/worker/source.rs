@@ -45,26 +45,29 @@ impl Sources {
         counters: &Counters,
         destination: &Destination,
     ) -> Result<Self, Failure> {
-        let Some((first, others)) = roots.split_first() else {
-            return Err(Failure::new(Reason::SourceMissing, "The plan names no source."));
-        };
-        let mut walk = WalkBuilder::new(first);
-        for root in others {
-            walk.add(root);
-        }
-        walk.standard_filters(false)
-            .follow_links(false)
-            .sort_by_file_path(Path::cmp)
-            .same_file_system(one_file_system)
-            .overrides(overrides(excludes)?);
+        let mut walk = walker(roots, one_file_system)?;
+        walk.overrides(overrides(excludes)?);
         let watch = Watch { ledger: ledger.clone(), counters: counters.clone(), destination: destination.clone() };
         Ok(Self { roots: roots.to_vec(), walk, watch })
     }
 }
 
+/// A walk through these roots that leaves nothing out, in the order of paths.
+pub(super) fn walker(roots: &[PathBuf], one_file_system: bool) -> Result<WalkBuilder, Failure> {
+    let Some((first, others)) = roots.split_first() else {
+        return Err(Failure::new(Reason::SourceMissing, "The plan names no source."));
+    };
+    let mut walk = WalkBuilder::new(first);
+    for root in others {
+        walk.add(root);
+    }
+    walk.standard_filters(false).follow_links(false).sort_by_file_path(Path::cmp).same_file_system(one_file_system);
+    Ok(walk)
+}
+
 /// The excludes as the walk wants them: there, a leading `!` means "leave out", and a glob without it means "take
 /// nothing else". They are anchored at `/`, so an absolute path means itself.
-fn overrides(excludes: &[String]) -> Result<Override, Failure> {
+pub(super) fn overrides(excludes: &[String]) -> Result<Override, Failure> {
     let refuse = |glob: &str, cause: String| {
         Failure::new(Reason::Internal, format!("The exclude `{glob}` cannot be used.")).because(cause)
     };

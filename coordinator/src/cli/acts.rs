@@ -3,24 +3,27 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Reply, Request};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::report::TaskKind;
 
-use super::ask::Mesh;
+use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::screen::Screen;
-use super::{follow, rounds, runs};
+use super::{follow, rehearsal, rounds, runs};
 use crate::edge::clock;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check"
+    after_help = "Examples:\n  landfall start nightly\n  landfall start nightly --follow            wait for the verdict; exit 0 only for converged\n  landfall start nightly --node web-1 --node web-2\n  landfall start nightly --task check\n  landfall start nightly --dry-run           whom it would expect and what each would wait for\n\nWith --dry-run: exit 0 where every node can be relied on, 1 where one cannot or the start would be refused."
 )]
 pub(super) struct Start {
+    #[arg(add = ArgValueCompleter::new(Live::Routines))]
     routine: RoutineName,
     /// Only on these nodes [default: every node that announced the routine]
-    #[arg(long = "node", value_name = "NODE")]
+    #[arg(long = "node", value_name = "NODE", add = ArgValueCompleter::new(Live::Nodes))]
     nodes: Vec<NodeId>,
     /// What to do
     #[arg(long, value_enum, default_value_t = Task::Backup)]
@@ -28,6 +31,9 @@ pub(super) struct Start {
     /// Show the round until its verdict
     #[arg(long, short)]
     follow: bool,
+    /// Say whom the round would expect and what each would wait for; nothing is started and nothing written
+    #[arg(long, conflicts_with = "follow")]
+    dry_run: bool,
 }
 
 /// What a round can do.
@@ -52,6 +58,7 @@ impl From<Task> for TaskKind {
 )]
 pub(super) struct Cancel {
     /// A run or a round; the first letters of its id are enough
+    #[arg(add = ArgValueCompleter::new(Live::Open))]
     id: String,
 }
 
@@ -59,6 +66,7 @@ pub(super) struct Cancel {
 #[command(after_help = "Examples:\n  landfall retry 9c41d2 --follow")]
 pub(super) struct Retry {
     /// A run that ended, or a round: every node that was not good
+    #[arg(add = ArgValueCompleter::new(Live::Repeatable))]
     id: String,
     /// Show the new round until its verdict
     #[arg(long, short)]
@@ -68,6 +76,7 @@ pub(super) struct Retry {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  landfall retire old-web-3")]
 pub(super) struct Retire {
+    #[arg(add = ArgValueCompleter::new(Live::Nodes))]
     node: NodeId,
 }
 
@@ -78,7 +87,11 @@ pub(super) fn who() -> String {
 }
 
 pub(super) async fn start(options: Start, mesh: &Mesh, screen: &Screen) -> Result<ExitCode, Failure> {
-    let Start { routine, nodes, task, follow } = options;
+    let Start { routine, nodes, task, follow, dry_run } = options;
+    if dry_run {
+        let request = Request::Rehearse { routine, nodes, task: task.into() };
+        return Ok(rehearsal::show(&expect_reply!(mesh.ask(&request).await?, Rehearsal)?, screen));
+    }
     let request = clock::command_id().0;
     let reply = mesh.ask(&Request::Start { routine, nodes, task: task.into(), by: who(), request }).await?;
     opened(reply, follow, mesh, screen).await

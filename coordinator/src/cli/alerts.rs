@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::alert::Severity;
 use landfall_proto::control::{Paging, Request};
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::AlertView;
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::human::{ago, ago_or_dash, instant};
 use super::screen::{Screen, Tone};
@@ -18,6 +20,7 @@ use crate::edge::clock;
 #[command(after_help = "Examples:\n  landfall alerts\n  landfall alerts --all\n  landfall alerts overdue/nightly")]
 pub(super) struct Alerts {
     /// One alert's key
+    #[arg(add = ArgValueCompleter::new(Live::Alerts))]
     key: Option<String>,
     /// Resolved ones too
     #[arg(long)]

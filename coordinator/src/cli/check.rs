@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::alert::{Alert, Severity};
 use landfall_proto::control::{PAGE_ROWS_MAX, Paging, Request};
 use landfall_proto::id::{NodeId, RoutineName};
@@ -13,6 +14,7 @@ use landfall_proto::view::Page;
 use serde::Serialize;
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::context;
 use super::failure::Failure;
 use super::human::span;
@@ -31,10 +33,10 @@ const TOLD_MAX: usize = 10;
 )]
 pub(super) struct Check {
     /// Only this routine
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Routines))]
     routine: Option<RoutineName>,
     /// Only this node
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Nodes))]
     node: Option<NodeId>,
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use landfall_proto::report::{Reason, TaskKind};
 use serde::Serialize;
 
+use super::completion;
 use super::failure::{Failure, USAGE};
 use super::screen::{Screen, Tone};
 
@@ -15,6 +16,7 @@ use super::screen::{Screen, Tone};
 )]
 pub(super) struct Explain {
     /// A reason as runs and alerts show it, or a task
+    #[arg(add = completion::explained())]
     word: Option<String>,
 }
 

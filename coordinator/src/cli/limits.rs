@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::Request;
 use landfall_proto::limit::LimitName;
 
 use super::acts::{done, who};
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::screen::Screen;
 
@@ -25,6 +27,7 @@ enum Act {
     /// Change a limit; it counts from the next decision on
     Set {
         /// cluster, node, repository, storage:NAME, label:KEY=VALUE, task:backup or task:check
+        #[arg(add = ArgValueCompleter::new(Live::Limits))]
         name: LimitName,
         /// How many at once; 0 holds everything back
         size: u32,

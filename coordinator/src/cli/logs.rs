@@ -4,9 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::Request;
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::runs;
 use super::screen::Screen;
@@ -18,6 +20,7 @@ const POLL: Duration = Duration::from_millis(500);
 #[command(after_help = "Examples:\n  landfall logs 9c41d2\n  landfall logs 9c41d2 -f")]
 pub(super) struct Logs {
     /// A run; the first letters of its id are enough
+    #[arg(add = ArgValueCompleter::new(Live::Runs))]
     id: String,
     /// Go on until the run has ended
     #[arg(long, short)]

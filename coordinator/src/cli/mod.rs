@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod monitor;
 mod nodes;
+mod rehearsal;
 mod rounds;
 mod routines;
 mod runs;
@@ -143,8 +144,9 @@ enum Verb {
     Up(up::Up),
 }
 
-/// Parses, runs, prints, and says how it went.
+/// Answers a shell that completes a line, or parses, runs, prints, and says how it went.
 pub fn main() -> ExitCode {
+    completion::answer_shell();
     let Tool { global, verb } = Tool::parse();
     let screen = Screen::new(global.json, global.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -165,7 +167,7 @@ async fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<ExitCode, F
         Verb::Asyncapi => return asyncapi::run(screen),
         Verb::Explain(options) => return explain::run(&options, screen),
         Verb::Check(options) => return Ok(check::run(&options, global.context.as_deref(), screen).await),
-        Verb::Completion(completion) => return Ok(completion::run(&completion)),
+        Verb::Completion(completion) => return completion::run(&completion),
         Verb::User(options) => return user::run(options, screen),
         Verb::Serve(options) => return serve::run(options).await,
         Verb::Up(options) => return up::run(options, screen).await,

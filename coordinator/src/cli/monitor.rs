@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::calendar::Calendar;
 use landfall_proto::control::{Paging, Problem, Reply, Request};
 use landfall_proto::id::RoutineName;
@@ -17,6 +18,7 @@ use uuid::Builder;
 
 use super::acts::{done, who};
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::{BAD, Failure};
 use super::human::{ago, ago_or_dash, dash, instant, span_or_dash};
 use super::screen::{Screen, Tone};
@@ -48,9 +50,15 @@ enum Act {
     /// All monitors, the worst first
     List,
     /// One monitor with its latest pings
-    Show { name: RoutineName },
+    Show {
+        #[arg(add = ArgValueCompleter::new(Live::Monitors))]
+        name: RoutineName,
+    },
     /// Remove a monitor; pings to it are refused
-    Remove { name: RoutineName },
+    Remove {
+        #[arg(add = ArgValueCompleter::new(Live::Monitors))]
+        name: RoutineName,
+    },
     /// Keys by which monitors are reached by their slug
     Key {
         #[command(subcommand)]
@@ -70,6 +78,7 @@ struct Add {
 
 #[derive(Debug, Args)]
 struct Set {
+    #[arg(add = ArgValueCompleter::new(Live::Monitors))]
     name: RoutineName,
     #[command(flatten)]
     terms: Terms,

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Paging, Request};
 use landfall_proto::id::NodeId;
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::{NodeRoutineView, NodeView, Page};
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::human::{ago_or_dash, bytes, dash, outcome_tone};
 use super::screen::{Screen, Tone};
@@ -18,6 +20,7 @@ use crate::edge::clock;
 #[command(after_help = "Examples:\n  landfall nodes\n  landfall nodes web-1 --json")]
 pub(super) struct Nodes {
     /// One node
+    #[arg(add = ArgValueCompleter::new(Live::Nodes))]
     id: Option<NodeId>,
     /// How many
     #[arg(long, default_value_t = 100)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Paging, Request};
 use landfall_proto::fact::coordinator::OpenedBy;
 use landfall_proto::id::{RoundId, RoutineName};
@@ -11,6 +12,7 @@ use landfall_proto::time::Timestamp;
 use landfall_proto::view::{Page, RoundDetail, RoundView, RunView};
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::{BAD, Failure};
 use super::human::{
     ago, bytes_or_dash, dash, instant, number_or_dash, short, short_round, span_or_dash, state_tone, verdict_tone,
@@ -28,9 +30,10 @@ const SEARCH_PAGES_MAX: usize = 20;
 )]
 pub(super) struct Rounds {
     /// One round; the first letters of its id are enough
+    #[arg(add = ArgValueCompleter::new(Live::Rounds))]
     id: Option<String>,
     /// Only rounds of this routine
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Routines))]
     routine: Option<RoutineName>,
     /// Only rounds without a verdict
     #[arg(long)]

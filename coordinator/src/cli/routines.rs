@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::Request;
 use landfall_proto::id::RoutineName;
 use landfall_proto::protection::RestoreView;
@@ -10,6 +11,7 @@ use landfall_proto::time::Timestamp;
 use landfall_proto::view::RoutineView;
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::human::{ago, ago_or_dash, bytes, dash, instant, span, verdict_tone};
 use super::screen::{Screen, Tone};
@@ -19,6 +21,7 @@ use crate::edge::clock;
 #[command(after_help = "Examples:\n  landfall routines\n  landfall routines nightly")]
 pub(super) struct Routines {
     /// One routine
+    #[arg(add = ArgValueCompleter::new(Live::Routines))]
     name: Option<RoutineName>,
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Paging, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoutineName, RunId};
 use landfall_proto::report::Outcome;
@@ -10,6 +11,7 @@ use landfall_proto::time::Timestamp;
 use landfall_proto::view::{Page, RunDetail, RunView};
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::{self, Live};
 use super::failure::{Failure, USAGE};
 use super::human::{
     ago_or_dash, bytes_or_dash, dash, instant, number_or_dash, short, span_or_dash, state_tone, witness,
@@ -26,15 +28,16 @@ const SEARCH_PAGES_MAX: usize = 50;
 )]
 pub(super) struct Runs {
     /// One run; the first letters of its id are enough
+    #[arg(add = ArgValueCompleter::new(Live::Runs))]
     id: Option<String>,
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Nodes))]
     node: Option<NodeId>,
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Routines))]
     routine: Option<RoutineName>,
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Rounds))]
     round: Option<String>,
     /// ok, warning, partial, failed, skipped, cancelled or lost
-    #[arg(long, value_parser = outcome)]
+    #[arg(long, value_parser = outcome, add = completion::outcomes())]
     outcome: Option<Outcome>,
     /// Only runs that have not ended
     #[arg(long, conflicts_with = "outcome")]

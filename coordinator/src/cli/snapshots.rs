@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Paging, Request, RunFilter};
 use landfall_proto::id::{NodeId, RoutineName};
 use landfall_proto::time::Timestamp;
 use landfall_proto::view::RunView;
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::human::{ago_or_dash, bytes_or_dash, dash, number_or_dash, short, witness};
 use super::screen::Screen;
@@ -22,9 +24,9 @@ const PAGES_MAX: usize = 50;
     after_help = "Examples:\n  landfall snapshots --routine nightly\n  landfall snapshots --node web-1 --rows 5 --json\n\nWhat runs have left at the destination, the newest first. What was removed there since is not known here:\n`restic snapshots` asks the repository itself."
 )]
 pub(super) struct Snapshots {
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Nodes))]
     node: Option<NodeId>,
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(Live::Routines))]
     routine: Option<RoutineName>,
     /// How many
     #[arg(long, default_value_t = 20)]

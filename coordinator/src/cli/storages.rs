@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::control::{Paging, Request};
 use landfall_proto::overview::{Forecast, SOON_DAYS, StorageView};
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::Failure;
 use super::human::{bytes, dash};
 use super::screen::{Screen, Tone};
@@ -17,6 +19,7 @@ use super::screen::{Screen, Tone};
 )]
 pub(super) struct Storages {
     /// One of them; a storage without a name of its own is NODE/TARGET
+    #[arg(add = ArgValueCompleter::new(Live::Storages))]
     name: Option<String>,
     /// How many
     #[arg(long, default_value_t = 100)]

@@ -106,6 +106,7 @@ fn act(mesh: &Mesh, policy: &Policy, now: Timestamp, request: Request) -> Answer
         | Request::Queue { .. }
         | Request::Trends { .. }
         | Request::Storages { .. }
+        | Request::Rehearse { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::TestSink { .. }
@@ -131,6 +132,19 @@ fn start(
     if mesh.rounds.contains_key(&round) {
         return (Vec::new(), Reply::Opened { round });
     }
+    let chosen = match chosen(mesh, name, &nodes) {
+        Ok(chosen) => chosen,
+        Err(refusal) => return (Vec::new(), *refusal),
+    };
+    let expected = chosen.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
+    let (opened_by, by) = (OpenedBy::Operator, Some(named(asked.by)));
+    let new = NewRound { round, routine: name.clone(), task, slot: None, expected, opened_by, by };
+    (opened(mesh, policy, now, new), Reply::Opened { round })
+}
+
+/// The nodes on which a start would expect a run: those that are named, else all that have the routine. What cannot be started
+/// is refused.
+pub(super) fn chosen(mesh: &Mesh, name: &RoutineName, nodes: &[NodeId]) -> Result<BTreeSet<NodeId>, Box<Reply>> {
     let known: Vec<&RoutineName> =
         mesh.routines.values().filter(|routine| !routine.nodes.is_empty()).map(|routine| &routine.name).collect();
     let Some(routine) = mesh.routines.get(name).filter(|routine| !routine.nodes.is_empty()) else {
@@ -140,23 +154,17 @@ fn start(
         } else {
             format!("Routines that exist: {}.", names.join(", "))
         };
-        return (
-            Vec::new(),
-            problem(&format!("{name} was not started"), "no node has announced a plan of this name", &fix),
-        );
+        let what = format!("{name} was not started");
+        return Err(Box::new(problem(&what, "no node has announced a plan of this name", &fix)));
     };
-    for node in &nodes {
+    for node in nodes {
         if let Some(why) = why_not(mesh, node, name) {
             let able: Vec<String> = routine.nodes.iter().take(20).map(ToString::to_string).collect();
             let fix = format!("Nodes with this plan: {}.", able.join(", "));
-            return (Vec::new(), problem(&format!("{name} was not started on {node}"), &why, &fix));
+            return Err(Box::new(problem(&format!("{name} was not started on {node}"), &why, &fix)));
         }
     }
-    let chosen: BTreeSet<NodeId> = if nodes.is_empty() { routine.nodes.clone() } else { nodes.into_iter().collect() };
-    let expected = chosen.iter().filter_map(|node| expected_of(mesh, node, name, round, task)).collect();
-    let (opened_by, by) = (OpenedBy::Operator, Some(named(asked.by)));
-    let new = NewRound { round, routine: name.clone(), task, slot: None, expected, opened_by, by };
-    (opened(mesh, policy, now, new), Reply::Opened { round })
+    Ok(if nodes.is_empty() { routine.nodes.clone() } else { nodes.iter().cloned().collect() })
 }
 
 fn why_not(mesh: &Mesh, id: &NodeId, routine: &RoutineName) -> Option<String> {

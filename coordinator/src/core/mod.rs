@@ -24,6 +24,7 @@ mod ping;
 pub mod policy;
 mod quarantine;
 pub mod record;
+pub mod rehearse;
 pub mod round;
 pub mod route;
 pub mod routine;

@@ -132,7 +132,7 @@ fn dispatched(mesh: &Mesh, now: Timestamp, run: &Run) -> Dispatched {
 
 /// Whether starting it would no longer help: its round is over, or a later slot of the same routine waits or has begun
 /// on its node.
-fn is_outdated(mesh: &Mesh, now: Timestamp, run: &Run) -> bool {
+pub(super) fn is_outdated(mesh: &Mesh, now: Timestamp, run: &Run) -> bool {
     if mesh.rounds.get(&run.round).is_none_or(|round| round.deadline <= now) {
         return true;
     }
@@ -145,7 +145,7 @@ fn is_outdated(mesh: &Mesh, now: Timestamp, run: &Run) -> bool {
 }
 
 /// The first thing in the way, the node itself before the limits in their order. `taken` is on top of what is in use.
-fn blocked(mesh: &Mesh, policy: &Policy, now: Timestamp, run: &Run, taken: &Usage) -> Option<WaitReason> {
+pub(super) fn blocked(mesh: &Mesh, policy: &Policy, now: Timestamp, run: &Run, taken: &Usage) -> Option<WaitReason> {
     let in_use = &mesh.index.usage;
     let full = |name: LimitName, used: u32| {
         let size = size_of(mesh, policy, &name)?;
@@ -273,7 +273,7 @@ impl Queue {
     }
 
     /// The same without the nodes that are away.
-    fn near(&self, now: Timestamp) -> impl Iterator<Item = RunId> {
+    pub(super) fn near(&self, now: Timestamp) -> impl Iterator<Item = RunId> {
         in_order(self.near.iter(), now)
     }
 }

@@ -19,6 +19,7 @@ use super::requests::{coded, problem};
 use crate::core::monitor::{BODIES_KEPT_MAX, Monitor};
 use crate::core::permits;
 use crate::core::record::AlertRecord;
+use crate::core::rehearse::rehearse;
 use crate::core::round::Round;
 use crate::core::routine::Routine;
 use crate::core::run::Run;
@@ -87,6 +88,9 @@ pub(super) fn read(
         Request::Queue { filter } => reads.queue(filter)?,
         Request::Storages { name, paging } => reads.storages(name.as_deref(), paging),
         Request::Trends { routine, node, days } => reads.trends(routine.as_ref(), node.as_ref(), *days)?,
+        Request::Rehearse { routine, nodes, task } => {
+            rehearse(scene.mesh, scene.policy, scene.now, routine, nodes, *task)
+        }
         Request::Metrics => Reply::Metrics(view::metrics(scene, around, &reads.last_verdicts()?)),
         Request::Logs { .. }
         | Request::Start { .. }

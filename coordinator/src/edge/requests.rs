@@ -154,6 +154,7 @@ impl Shell {
             | Request::Monitors { .. }
             | Request::Monitor { .. }
             | Request::Storages { .. }
+            | Request::Rehearse { .. }
             | Request::Metrics => {
                 if self.desk.has_room() {
                     self.desk.wait(asker, request);

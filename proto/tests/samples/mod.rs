@@ -478,6 +478,7 @@ pub(crate) fn requests() -> Vec<Request> {
         },
         Request::Trends { routine: Some(routine()), node: Some(node()), days: 30 },
         Request::Metrics,
+        Request::Rehearse { routine: routine(), nodes: vec![node()], task: TaskKind::Backup },
         Request::Logs { run: run(), offset: 0 },
         Request::Start {
             routine: routine(),

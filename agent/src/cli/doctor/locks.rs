@@ -10,7 +10,7 @@ use crate::worker::protocol::{LockLife, LockSeen};
 const SHOWN_MAX: usize = 10;
 
 /// The locks of one plan's repository. `own` are those that this agent recorded, each with whether its process still lives.
-pub(super) fn findings(plan: &str, locks: Option<&[LockSeen]>, own: &BTreeMap<String, bool>) -> Vec<Finding> {
+pub(in crate::cli) fn findings(plan: &str, locks: Option<&[LockSeen]>, own: &BTreeMap<String, bool>) -> Vec<Finding> {
     let finding = |ok: bool, what: String, fix: &str| {
         let name = format!("plan {plan}: locks");
         Finding { name, ok, what, fix: fix.to_owned() }

@@ -10,10 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use landfall_proto::bus::{BusRefusal, Told};
 use landfall_proto::control::Request;
 
 use super::ask::{Mesh, expect_reply};
+use super::completion::Live;
 use super::failure::{Failure, USAGE};
 use super::human::instant;
 use super::rounds;
@@ -37,7 +39,7 @@ pub(super) struct Watch {
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
     /// Only what concerns this round; the first letters of its id are enough
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(Live::Rounds))]
     round: Option<String>,
     /// Only facts of this kind, such as run_finished or round_concluded
     #[arg(long)]

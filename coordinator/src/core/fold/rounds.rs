@@ -4,7 +4,7 @@ use landfall_proto::fact::agent::Witnessed;
 use landfall_proto::fact::coordinator::{
     Answered, CancelAsked, Dispatched, ExpectedRun, RoundConcluded, RoundOpened, RunLost, WitnessAsked,
 };
-use landfall_proto::id::{NodeId, RoundId, RunId};
+use landfall_proto::id::{NodeId, RoundId, RoutineName, RunId};
 use landfall_proto::report::{Outcome, Reason};
 use landfall_proto::time::{Duration, Timestamp, after};
 use landfall_proto::verdict::{NodeStanding, Standing, VerdictKind};
@@ -79,15 +79,20 @@ impl Mesh {
         self.recount(body.round);
     }
 
-    fn expect(&mut self, body: &RoundOpened, expected: &ExpectedRun, position: u32) {
-        let needs = Needs {
+    /// What a run needs that a round expects.
+    pub(in crate::core) fn needs_as_expected(&self, routine: &RoutineName, expected: &ExpectedRun) -> Needs {
+        Needs {
             repository: expected.repository.clone(),
-            destination: self.destination_of(&expected.node, &body.routine, expected.storage.as_deref()),
+            destination: self.destination_of(&expected.node, routine, expected.storage.as_deref()),
             lock: expected.lock,
             storage: expected.storage.clone(),
             labels: expected.labels.clone(),
             priority: expected.priority,
-        };
+        }
+    }
+
+    fn expect(&mut self, body: &RoundOpened, expected: &ExpectedRun, position: u32) {
+        let needs = self.needs_as_expected(&body.routine, expected);
         if self.runs.contains_key(&expected.run) {
             self.change(expected.run, |run| {
                 run.expected = true;

@@ -7,6 +7,7 @@ mod laws;
 mod monitors;
 mod operators;
 mod queueing;
+mod rehearsals;
 mod rounds;
 mod sight;
 mod storages;

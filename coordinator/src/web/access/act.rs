@@ -38,6 +38,7 @@ const fn needed(act: &Request) -> Role {
         | Request::Monitors { .. }
         | Request::Monitor { .. }
         | Request::Storages { .. }
+        | Request::Rehearse { .. }
         | Request::Metrics
         | Request::Logs { .. }
         | Request::Snapshot { .. } => Role::Viewer,
