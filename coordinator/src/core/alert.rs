@@ -9,6 +9,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use uuid::Uuid;
 
 use super::agenda::Matter;
+use super::chain;
 use super::check::{self, NodeState};
 use super::decide::Look;
 use super::mesh::Mesh;
@@ -55,6 +56,7 @@ pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: 
     } else if let Some(wanted) = late().find_map(|round| late_start(mesh, now, round, late_key.clone())) {
         wishes.want(wanted);
     }
+    chain::tell(mesh, routine, &mut wishes);
     let marks = rounds().flat_map(|round| [round.start_by, round.deadline]).filter(|at| *at > now);
     let again_at = marks.chain(held).min();
     Look::decided(difference(mesh, policy, now, &Matter::RoutineAlerts(name.clone()), wishes), again_at)
@@ -93,6 +95,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::NodeSilent
                 | AlertKind::Stale
                 | AlertKind::Guard
+                | AlertKind::ChainBroken
                 | AlertKind::Contradicted
                 | AlertKind::Conflict
                 | AlertKind::HistoryLost
@@ -121,7 +124,8 @@ pub(super) fn matter_of(alert: &Alert) -> Matter {
     if kind == AlertKind::Filling.as_str() || kind == AlertKind::DestinationLow.as_str() {
         return Matter::Spaces;
     }
-    let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
+    let by_routine =
+        [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late, AlertKind::ChainBroken];
     if kind == AlertKind::ClusterFailing.as_str() {
         return Matter::Failures;
     }
@@ -350,7 +354,7 @@ fn judged_by(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId) -> Optio
     rounds.filter(expects).map(|round| round.deadline).filter(|deadline| *deadline <= soon).min()
 }
 
-fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKey {
+pub(super) fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKey {
     AlertKey(match node {
         Some(node) => format!("{}/{routine}/{node}", kind.as_str()),
         None => format!("{}/{routine}", kind.as_str()),
