@@ -85,6 +85,7 @@ fn every_other_message_keeps_its_bytes() {
     same("presence", &samples::presence());
     same("coordinator.leader_claimed.era", &samples::era_claim());
     same("agent.plans_announced.card", &samples::announced_with_a_card());
+    same("agent.plans_announced.builds_on", &samples::announced_on_a_base());
     same("coordinator.alert_raised.stakes", &samples::raised_with_stakes());
     same("coordinator.round_opened.by", &samples::opened_by_name());
     same("sync", &samples::sync());

@@ -129,6 +129,7 @@ mod tests {
             "timeout",
             "data_parts",
             "priority",
+            "builds_on",
             "environment",
             "exit",
             "progress",

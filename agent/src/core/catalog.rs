@@ -99,6 +99,7 @@ impl CatalogEntry {
             storage: self.target.storage.clone(),
             priority: plan.priority,
             card: plan.card.clone(),
+            builds_on: plan.builds_on.clone(),
         }
     }
 }

@@ -54,15 +54,19 @@ impl Folders {
             }
         }
         let mut owners: BTreeMap<RoutineName, String> = BTreeMap::new();
-        for file in files(&self.plans, &mut loaded) {
+        let plan_files = files(&self.plans, &mut loaded);
+        for file in &plan_files {
             let Some(plan) = file.and_read(read_plan, &mut loaded) else { continue };
-            match loaded.complete(&file, plan, &owners) {
+            match loaded.complete(file, plan, &owners) {
                 Ok(entry) => {
                     owners.insert(entry.plan.name.clone(), file.name.clone());
                     loaded.catalog.plans.insert(entry.plan.name.clone(), entry);
                 }
                 Err(problem) => loaded.refuse(&file.name, vec![*problem]),
             }
+        }
+        for file in &plan_files {
+            loaded.problems.extend(loaded.bad_chain(file, &owners));
         }
         loaded
     }
@@ -105,6 +109,31 @@ impl Loaded {
         let zone =
             TimeZone::get(plan.zone()).map_err(|error| Box::new(file.problem("schedule.zone", error.to_string())))?;
         Ok(CatalogEntry { plan, target, zone })
+    }
+
+    /// What is wrong with what the plan of this file builds on. The plan itself can run: only what is said of it makes no sense.
+    fn bad_chain(&self, file: &TextFile, owners: &BTreeMap<RoutineName, String>) -> Option<FileProblem> {
+        let (name, _) = owners.iter().find(|(_, owner)| **owner == file.name)?;
+        let base_of = |name: &RoutineName| self.catalog.plans.get(name)?.plan.builds_on.as_ref();
+        let base = base_of(name)?;
+        let (what, fix) = if self.catalog.plans.contains_key(base) {
+            // Along the bases, each at most once, whether the way leads back here.
+            let way: Vec<&RoutineName> =
+                std::iter::successors(Some(base), |at| base_of(at)).take(self.catalog.plans.len()).collect();
+            if !way.contains(&name) {
+                return None;
+            }
+            (
+                format!("{name} builds on {base}, which builds on {name} in the end"),
+                "break the circle: a base builds on nothing",
+            )
+        } else {
+            (
+                format!("there is no usable plan {base} on this node to build on"),
+                "name a plan of this node, or remove it",
+            )
+        };
+        Some(FileProblem { fix: fix.to_owned(), ..file.problem("builds_on", what) })
     }
 
     fn refuse(&mut self, file: &str, problems: Vec<FileProblem>) {
@@ -237,5 +266,22 @@ mod tests {
         assert_ne!(before, folders.fingerprint());
         fs::remove_file(folders.plans.join("a.toml")).unwrap();
         assert_eq!(folders.fingerprint(), Fingerprint::default());
+    }
+
+    #[test]
+    fn a_plan_that_builds_on_nothing_or_in_a_circle_is_named_and_runs_all_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let plan = |name: &str, base: &str| {
+            format!("name = \"{name}\"\nsources = [\"/etc\"]\ntarget = \"disk\"\nbuilds_on = \"{base}\"\n")
+        };
+        let (wal, first, second, fine) =
+            (plan("wal", "gone"), plan("one", "two"), plan("two", "one"), plan("fine", "db"));
+        let files = [("db.toml", PLAN), ("f.toml", &fine), ("w.toml", &wal), ("x.toml", &first), ("y.toml", &second)];
+        let loaded = folders(root.path(), &files, &[("disk.toml", TARGET)]).load();
+        assert_eq!((loaded.catalog.plans.len(), loaded.catalog.broken.len()), (5, 0));
+        let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 3, "{said:#?}");
+        assert!(said[0].contains("w.toml:4") && said[0].contains("no usable plan gone"), "{said:#?}");
+        assert!(said[1].contains("x.toml") && said[1].contains("one in the end"), "{said:#?}");
     }
 }

@@ -66,6 +66,7 @@ impl Writer {
             storage: None,
             priority: 0,
             card: None,
+            builds_on: None,
         };
         let announced = PlansAnnounced { plans: vec![plan], broken: Vec::new() };
         vec![self.write(&started.into(), now), self.write(&announced.into(), now)]

@@ -29,6 +29,8 @@ pub(super) struct Health<'a> {
     /// Nodes whose snapshot a witness did not find.
     pub(super) ever_absent: BTreeSet<NodeId>,
     pub(super) ever_broken: BTreeSet<NodeId>,
+    /// Nodes on which a routine ever built on another, by routine.
+    pub(super) ever_chained: BTreeMap<RoutineName, BTreeSet<NodeId>>,
     /// Every monitor that ever was.
     pub(super) monitors: BTreeSet<RoutineName>,
     /// The ping by which each monitor says that it failed, until a good one follows.
@@ -85,6 +87,9 @@ impl<'a> Health<'a> {
             self.ever_broken.insert(node.clone());
         }
         for plan in &body.plans {
+            if plan.builds_on.is_some() {
+                self.ever_chained.entry(plan.routine.clone()).or_default().insert(node.clone());
+            }
             let rpo = policy.routine(&plan.routine).and_then(|own| own.rpo).or(plan.rpo);
             let stand = self.stands.entry((node.clone(), plan.routine.clone())).or_insert_with(|| Stand {
                 rpo,

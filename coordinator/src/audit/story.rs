@@ -358,5 +358,6 @@ fn plan() -> PlanAnnouncement {
         storage: None,
         priority: 0,
         card: None,
+        builds_on: None,
     }
 }

@@ -9,6 +9,7 @@ use landfall_proto::time::{Duration, Timestamp, after};
 use uuid::Uuid;
 
 use super::agenda::Matter;
+use super::chain;
 use super::check::{self, NodeState};
 use super::decide::Look;
 use super::mesh::Mesh;
@@ -56,6 +57,7 @@ pub(super) fn about_routine(mesh: &Mesh, policy: &Policy, now: Timestamp, name: 
     } else if let Some(wanted) = late().find_map(|round| late_start(mesh, now, round, late_key.clone())) {
         wishes.want(wanted);
     }
+    chain::tell(mesh, routine, &mut wishes);
     let marks = rounds().flat_map(|round| [round.start_by, round.deadline]).filter(|at| *at > now);
     let again_at = marks.chain(held).min();
     Look::decided(difference(mesh, policy, now, &Matter::RoutineAlerts(name.clone()), wishes), again_at)
@@ -94,6 +96,7 @@ pub(super) fn about_node(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &Node
                 | AlertKind::NodeSilent
                 | AlertKind::Stale
                 | AlertKind::Guard
+                | AlertKind::ChainBroken
                 | AlertKind::Contradicted
                 | AlertKind::Conflict
                 | AlertKind::HistoryLost
@@ -128,7 +131,8 @@ pub(super) fn matter_of(alert: &Alert) -> Matter {
     if monitor_alerts::is_kind(kind) {
         return Matter::Monitors;
     }
-    let by_routine = [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late];
+    let by_routine =
+        [AlertKind::Failed, AlertKind::Overdue, AlertKind::Diverged, AlertKind::Late, AlertKind::ChainBroken];
     match (&alert.routine, alert.nodes.first()) {
         (Some(routine), _) if by_routine.iter().any(|by| by.as_str() == kind) => Matter::RoutineAlerts(routine.clone()),
         (_, Some(node)) => Matter::NodeAlerts(node.clone()),
@@ -351,7 +355,7 @@ fn judged_by(mesh: &Mesh, policy: &Policy, now: Timestamp, id: &NodeId) -> Optio
     rounds.filter(expects).map(|round| round.deadline).filter(|deadline| *deadline <= soon).min()
 }
 
-fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKey {
+pub(super) fn key(kind: AlertKind, routine: &RoutineName, node: Option<&NodeId>) -> AlertKey {
     AlertKey(match node {
         Some(node) => format!("{}/{routine}/{node}", kind.as_str()),
         None => format!("{}/{routine}", kind.as_str()),

@@ -8,6 +8,7 @@ use landfall_proto::time::{Duration, Timestamp, after, between};
 use landfall_proto::view::FindingView;
 use uuid::Uuid;
 
+use super::chain;
 use super::mesh::Mesh;
 use super::node::{Live, Node, NodeRoutine, Sample};
 use super::policy::{AlertKind, Policy};
@@ -53,6 +54,7 @@ pub enum FindingKind {
     Contradicted,
     Conflict,
     PlanGone,
+    BadChain,
 }
 
 /// Everything to be said of one node at this moment.
@@ -67,6 +69,7 @@ pub fn check(state: NodeState<'_>, policy: &Policy, now: Timestamp) -> Vec<Findi
         findings.extend(stale(node, name, routine, policy, now));
         findings.extend(guarded(name, routine));
         findings.extend(contradicted(name, routine));
+        findings.extend(bad_chain(node, name));
         if !routine.present {
             let message =
                 format!("{} no longer has the plan {name}; it is expected until the node is retired", node.id);
@@ -239,6 +242,12 @@ fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
     values.get(values.len() / 2).copied()
 }
 
+/// What a plan builds on makes no sense: it is shown, and nobody is told, because the backup itself is as good as before.
+fn bad_chain(node: &Node, name: &RoutineName) -> Option<Finding> {
+    let message = chain::fault(node, name)?;
+    Some(finding(FindingKind::BadChain, Severity::Info, message, Some(name), cause_of(node)))
+}
+
 fn contradicted(name: &RoutineName, routine: &NodeRoutine) -> Option<Finding> {
     let found = routine.contradicted.as_ref()?;
     let message = format!("{} did not find the snapshot that the last backup of {name} reported", found.by);
@@ -316,7 +325,11 @@ impl Finding {
             FindingKind::BrokenPlan => AlertKind::BrokenPlan,
             FindingKind::Contradicted => AlertKind::Contradicted,
             FindingKind::Conflict => AlertKind::Conflict,
-            FindingKind::Failed | FindingKind::DefinitionDiffers | FindingKind::Offline | FindingKind::PlanGone => {
+            FindingKind::Failed
+            | FindingKind::DefinitionDiffers
+            | FindingKind::Offline
+            | FindingKind::PlanGone
+            | FindingKind::BadChain => {
                 return None;
             }
         };
@@ -350,6 +363,7 @@ impl FindingKind {
             Self::Contradicted => "contradicted",
             Self::Conflict => "conflict",
             Self::PlanGone => "plan_gone",
+            Self::BadChain => "bad_chain",
         }
     }
 }

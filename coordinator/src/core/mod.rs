@@ -5,6 +5,7 @@
 mod agenda;
 pub mod alert;
 mod ask;
+pub mod chain;
 pub mod check;
 mod command;
 pub mod decide;

@@ -31,6 +31,9 @@ pub struct Routine {
     /// Nodes whose latest run failed; an index.
     #[serde(skip)]
     pub failing: BTreeSet<NodeId>,
+    /// Nodes where it stands on a base that is not there; an index.
+    #[serde(skip)]
+    pub unbased: BTreeSet<NodeId>,
     /// Rounds without a verdict; an index.
     #[serde(skip)]
     pub open: BTreeSet<RoundId>,
@@ -74,6 +77,7 @@ impl Routine {
             last_round: None,
             nodes: BTreeSet::new(),
             failing: BTreeSet::new(),
+            unbased: BTreeSet::new(),
             open: BTreeSet::new(),
             votes: Votes::default(),
         }

@@ -79,13 +79,14 @@ pub(super) fn difference(
     facts
 }
 
-/// Whether the open alert says too little: it is louder by now, or a later verdict names more nodes.
+/// Whether the open alert says too little: it is louder by now, or a later verdict, or a further broken chain, names more nodes.
 fn outgrows(open: &Alert, wanted: &Alert) -> bool {
     if open.id == wanted.id {
         return false;
     }
-    let by_verdict = open.key.0.starts_with(AlertKind::Overdue.as_str());
-    wanted.severity > open.severity || (by_verdict && wanted.nodes.iter().any(|node| !open.nodes.contains(node)))
+    let kind = open.key.0.split('/').next().unwrap_or_default();
+    let names_all = [AlertKind::Overdue, AlertKind::ChainBroken].iter().any(|all| all.as_str() == kind);
+    wanted.severity > open.severity || (names_all && wanted.nodes.iter().any(|node| !open.nodes.contains(node)))
 }
 
 impl Wishes {
@@ -147,6 +148,9 @@ pub(super) const fn fix_of(kind: AlertKind) -> &'static str {
         AlertKind::DestinationLow => {
             "Free space there, give it more, or keep fewer snapshots; runs soon refuse to begin."
         }
+        AlertKind::ChainBroken => {
+            "Run the base and see that it is good; what builds on it is worth something from then on."
+        }
         AlertKind::StorageLow => "Free space there or give it more.",
         AlertKind::Filling => {
             "Free space there, give it more, or keep fewer snapshots; `landfall storages` shows how it grew."
@@ -182,6 +186,7 @@ fn why_resolved(key: &AlertKey) -> &'static str {
         "overdue" => "every named node has had a good run since, or was retired",
         "diverged" => "every node of the routine is good again",
         "cluster_failing" => "no two routines fail any more",
+        "chain_broken" => "the base is good again on every named node, or nothing builds on it any more",
         "late" => "every run has started, or its round is over",
         "node_silent" => "the node is heard again, or was retired",
         "stale" => "there is a good backup that is young enough",

@@ -218,6 +218,7 @@ fn plan() -> PlanAnnouncement {
         storage: None,
         priority: 0,
         card: None,
+        builds_on: None,
     }
 }
 

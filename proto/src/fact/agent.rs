@@ -109,6 +109,9 @@ pub struct PlanAnnouncement {
     pub priority: i32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Card>,
+    /// The routine whose good backup on the same node this one is worth nothing without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds_on: Option<RoutineName>,
 }
 
 /// A plan file that could not be read; the others run on.

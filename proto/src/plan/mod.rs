@@ -59,6 +59,10 @@ pub struct Plan {
     /// What people have to know of it. Where it is absent the plan's hash is what it was without such a field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Card>,
+    /// The routine whose good backup on the same node this one is worth nothing without: the base of a log archive, the full
+    /// backup of an increment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds_on: Option<RoutineName>,
 }
 
 /// The programs that can do the work.

@@ -59,6 +59,13 @@ impl Finder<'_> {
             (DriverName::Command, Some(_)) => self.command(plan),
             (DriverName::Rustic, None) => {}
         }
+        if plan.builds_on.as_ref() == Some(&plan.name) {
+            self.add(
+                "builds_on",
+                "a plan cannot build on itself".to_owned(),
+                "name the routine that makes the base, or remove it",
+            );
+        }
         self.figures(plan);
         for problem in plan.card.iter().flat_map(Card::problems) {
             let key = if problem.key == "." { "card".to_owned() } else { format!("card.{}", problem.key) };
@@ -231,6 +238,16 @@ zone = "Europe/Berlin"
         let problems = read_plan("nightly.toml", &GOOD.replace("zone", "zome")).unwrap_err();
         assert!(problems[0].what.contains("zome"), "{problems:?}");
         assert_eq!(problems[0].line, Some(8));
+    }
+
+    #[test]
+    fn a_plan_builds_on_another_and_not_on_itself() {
+        let builds_on = |name: &str| format!("builds_on = {name:?}{GOOD}");
+        let plan = read_plan("nightly.toml", &builds_on("base")).unwrap();
+        assert_eq!(plan.builds_on, Some("base".parse().unwrap()));
+        assert_ne!(plan.hash(), read_plan("b", GOOD).unwrap().hash(), "it is part of the definition");
+        let problems = read_plan("nightly.toml", &builds_on("nightly")).unwrap_err();
+        assert_eq!((problems[0].key.as_str(), problems[0].line), ("builds_on", Some(1)));
     }
 
     #[test]

@@ -183,6 +183,12 @@ pub(crate) fn announced_with_a_card() -> PlansAnnounced {
     PlansAnnounced { plans: vec![PlanAnnouncement { card: Some(card), ..announcement() }], broken: Vec::new() }
 }
 
+/// Of a log archive that stands on a base backup.
+pub(crate) fn announced_on_a_base() -> PlansAnnounced {
+    let plan = PlanAnnouncement { builds_on: Some("base".parse().unwrap()), ..announcement() };
+    PlansAnnounced { plans: vec![plan], broken: Vec::new() }
+}
+
 /// Of a routine whose card says who is called.
 pub(crate) fn raised_with_stakes() -> AlertRaised {
     let stakes = Stakes {
@@ -220,6 +226,7 @@ fn announcement() -> PlanAnnouncement {
         storage: Some("nas".to_owned()),
         priority: 1,
         card: None,
+        builds_on: None,
     }
 }
 

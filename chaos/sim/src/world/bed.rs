@@ -107,6 +107,7 @@ pub(crate) fn catalog(options: &Options, repository: u32, definition: u32) -> Ca
         priority: 0,
         rpo: None,
         card: None,
+        builds_on: None,
     };
     let target = Target {
         name: target,
@@ -155,6 +156,7 @@ pub(crate) fn announcement(options: &Options) -> PlansAnnounced {
         storage: None,
         priority: 0,
         card: None,
+        builds_on: None,
     };
     PlansAnnounced { plans: vec![plan], broken: Vec::new() }
 }

@@ -80,6 +80,11 @@ fn without_cause(health: &Health<'_>, read: &Read<'_>, body: &AlertRaised) -> Op
             let is_absent = alert.nodes.iter().all(|node| health.ever_absent.contains(node));
             (!is_absent).then_some("no witness had missed a snapshot")
         }
+        AlertKind::ChainBroken => {
+            let chained = health.ever_chained.get(alert.routine.as_ref()?);
+            let is_chained = alert.nodes.iter().all(|node| chained.is_some_and(|chained| chained.contains(node)));
+            (!is_chained).then_some("it builds on nothing there")
+        }
         AlertKind::BrokenPlan => {
             let is_broken = alert.nodes.iter().all(|node| health.ever_broken.contains(node));
             (!is_broken).then_some("every plan could be read")
@@ -116,6 +121,7 @@ fn kind_of(alert: &Alert) -> Option<AlertKind> {
         AlertKind::Late,
         AlertKind::Contradicted,
         AlertKind::BrokenPlan,
+        AlertKind::ChainBroken,
         AlertKind::MonitorFailed,
         AlertKind::MonitorOverdue,
         AlertKind::MonitorLate,
@@ -215,6 +221,14 @@ mod tests {
         led(told).keeps(&AlertCause);
         story.ends("b", Outcome::Ok, Reason::Completed);
         led(story).keeps(&AlertCause);
+    }
+
+    #[test]
+    fn a_broken_chain_needs_a_chain() {
+        let mut story = Story::night();
+        story.ends("a", Outcome::Ok, Reason::Completed);
+        raises(&mut story, "chain_broken/nightly", "a");
+        story.breaks(&AlertCause, "it builds on nothing there");
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl Mesh {
                 failing_since.insert((routine.clone(), id.clone()), now);
             }
         }
+        self.judge_chains(id, routine);
         if troubles || good {
             self.agenda.mark(Matter::Failures);
             self.agenda.mark(Matter::RoutineAlerts(routine.clone()));

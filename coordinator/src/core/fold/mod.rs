@@ -1,5 +1,6 @@
 //! How the log changes the state: identity first, then one match over everything a fact can say.
 
+mod chains;
 mod decisions;
 mod history;
 mod monitors;

@@ -58,6 +58,7 @@ impl Mesh {
         for plan in &present {
             self.announce(id, plan, envelope.sent_at);
         }
+        self.judge_all_chains(id);
         for name in names {
             self.agenda.mark(Matter::Slots(name.clone()));
             self.agenda.mark(Matter::RoutineAlerts(name));
@@ -85,6 +86,7 @@ impl Mesh {
             if let Some(entry) = self.routines.get_mut(&name) {
                 entry.nodes.remove(id);
                 entry.failing.remove(id);
+                entry.unbased.remove(id);
                 entry.overdue.remove(id);
                 self.touched.routines.insert(name.clone());
             }

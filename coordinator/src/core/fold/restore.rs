@@ -5,6 +5,7 @@ use landfall_proto::id::{ClusterName, Holder, Incarnation, RoundId, RunId};
 use landfall_proto::time::{Duration, Timestamp, after};
 
 use crate::core::agenda::Matter;
+use crate::core::chain;
 use crate::core::command::Purpose;
 use crate::core::mesh::Mesh;
 use crate::core::monitor::Monitor;
@@ -103,6 +104,9 @@ impl Mesh {
                     routine.nodes.insert(node.id.clone());
                     if known.backup.trouble.is_some() || known.check.trouble.is_some() {
                         routine.failing.insert(node.id.clone());
+                    }
+                    if chain::broken_on(node, name).is_some() {
+                        routine.unbased.insert(node.id.clone());
                     }
                 }
             }

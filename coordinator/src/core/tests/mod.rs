@@ -1,5 +1,6 @@
 //! Stories and laws of the core, told in a small deterministic world.
 
+mod chains;
 mod clones;
 mod cluster;
 mod eras;

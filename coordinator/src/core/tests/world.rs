@@ -659,6 +659,7 @@ pub(super) fn plan() -> PlanAnnouncement {
         storage: None,
         priority: 0,
         card: None,
+        builds_on: None,
     }
 }
 

@@ -225,6 +225,7 @@ fn plan() -> PlanAnnouncement {
         storage: None,
         priority: 0,
         card: None,
+        builds_on: None,
     }
 }
 
