@@ -162,6 +162,8 @@ pub struct Pump {
     next: u64,
     /// Everything from here on has to be said again. Noted apart, because a batch may be under way.
     back_to: Option<u64>,
+    /// Whose facts were said last.
+    life: Option<Incarnation>,
     pause: Duration,
 }
 
@@ -177,7 +179,7 @@ pub enum Onward {
 impl Pump {
     /// After a start everything that is kept is said again: what the log has already it does not take twice.
     pub const fn new() -> Self {
-        Self { next: 0, back_to: None, pause: PAUSE_MIN }
+        Self { next: 0, back_to: None, life: None, pause: PAUSE_MIN }
     }
 
     /// Everything from this sequence on has to be said again, whatever is under way at this moment.
@@ -191,6 +193,16 @@ impl Pump {
             self.next = self.next.min(back_to);
         }
         self.next
+    }
+
+    /// Whether the facts of this life that were read from [`Self::begin`] on may be said. The journal may have begun another life
+    /// before the pump was sent back: its facts are said from the first on, so nothing waits for them at the other end.
+    pub fn goes_on_in(&mut self, life: Incarnation) -> bool {
+        let goes_on = self.life.replace(life).is_none_or(|before| before == life);
+        if !goes_on {
+            self.next = 0;
+        }
+        goes_on
     }
 
     /// Takes the results of a batch in, in the order of its facts. Only what the log has in one piece from the batch's
@@ -240,6 +252,17 @@ mod tests {
             queued: Vec::new(),
             announce: false,
         }
+    }
+
+    #[test]
+    fn facts_of_another_life_are_said_from_its_first_on() {
+        let life = |number| Incarnation(Uuid::from_u128(number));
+        let mut pump = Pump::new();
+        assert!(pump.begin() == 0 && pump.goes_on_in(life(1)));
+        pump.settle(&[(0, Told3::Done), (1, Told3::Done)]);
+        assert!(pump.begin() == 2 && pump.goes_on_in(life(1)));
+        assert!(pump.begin() == 2 && !pump.goes_on_in(life(2)), "the new life has a third fact already");
+        assert!(pump.begin() == 0 && pump.goes_on_in(life(2)));
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub(super) async fn pump(bus: Bus, spool: Arc<Spool>, nudge: Nudge) {
             let _ = tokio::time::timeout(NAP, nudge.wake.notified()).await;
             continue;
         }
+        if facts.first().is_some_and(|fact| !state.goes_on_in(fact.incarnation)) {
+            continue;
+        }
         let told = bus.publish_facts(&subject, &facts).await;
         let results: Vec<(u64, Told3)> =
             facts.iter().zip(&told).map(|(fact, told)| (fact.seq, without_reason(told))).collect();

@@ -352,11 +352,11 @@ impl Shell {
     /// The end of a turn far behind the log's end: what was folded waits for a commit that is worth it. Who asks sees a part of
     /// the past in any case, and is told how far behind it lies.
     fn gather(&mut self) {
-        if self.replay.is_due() {
-            if let Some(changes) = self.mesh.take_changes() {
-                self.replay.write(&self.ledger, changes);
-                self.is_dirty = true;
-            }
+        if self.replay.is_due()
+            && let Some(changes) = self.mesh.take_changes()
+        {
+            self.replay.write(&self.ledger, changes);
+            self.is_dirty = true;
         }
         self.heard.clear();
         self.answer_reads();
