@@ -63,9 +63,10 @@ struct Begun {
 
 impl Word {
     /// Reads an answer about a log that was made at `created` and ends at `last_seq`. `read_to` had been read when the question
-    /// left; `known` tells when the log was made that was read, as far as that is known.
+    /// left; `known` tells when the log was made that was read, as far as that is known. Who has read nothing has lost nothing,
+    /// whichever log it is.
     pub fn of(created: Timestamp, last_seq: u64, read_to: u64, known: Option<Timestamp>) -> Self {
-        if known.is_some_and(|known| known != created) {
+        if read_to > 0 && known.is_some_and(|known| known != created) {
             Self::Replaced
         } else if last_seq < read_to {
             Self::Rewound { last_seq }
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(Word::of(one, 9, 9, Some(other)), Word::Replaced);
         assert_eq!(Word::of(one, 0, 9, Some(other)), Word::Replaced, "nothing of it is left, however long it is");
         assert_eq!(Word::of(one, 9, 9, Some(one)), KEPT);
+        assert_eq!(Word::of(one, 9, 0, Some(other)), KEPT, "who has read nothing has lost nothing");
     }
 
     #[test]

@@ -173,12 +173,14 @@ impl Follower {
             Told::Refused(refusal) => return Told::Refused(refusal),
             Told::Unknown => return Told::Unknown,
         };
-        if *self.created.get_or_insert(state.created) != state.created {
+        if self.after > 0 && self.created.is_some_and(|known| known != state.created) {
             return Told::Refused(BusRefusal::LogReplaced);
         }
         if state.last_seq < self.after {
             return Told::Refused(BusRefusal::LogRewound { after: self.after, last_seq: state.last_seq });
         }
+        // Only an answer that has what was read tells which log that was: a server that lost its copy would tell of another one.
+        self.created = Some(state.created);
         Told::Done(state)
     }
 

@@ -149,13 +149,13 @@ impl Coordinator {
         let uptime = between(process.began, now);
         let reader = &mut process.reader;
         let after = reader.after;
-        let known = *reader.created.get_or_insert(created);
         // Where nothing is left at that place, nothing can be compared: histories may be cut at their beginning.
         let differs = reader.expected.is_some_and(|expected| standing.is_some_and(|standing| standing != expected));
-        match reader.doubt.hear(word(look, after, Some(known)), REPLICAS, uptime) {
+        match reader.doubt.hear(word(look, after, reader.created), REPLICAS, uptime) {
             Belief::Lost { from } => self.replaced(now, Some(from), out),
             Belief::Kept { .. } if differs => self.replaced(now, Some(after), out),
             Belief::Kept { .. } => {
+                reader.created = Some(created);
                 reader.is_open = true;
                 process.looks.is_same_log = true;
             }

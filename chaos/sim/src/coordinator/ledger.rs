@@ -99,6 +99,7 @@ impl Ledger {
             routines: self.durable.routines.clone(),
             limits: self.durable.limits.clone(),
             monitors: self.durable.monitors.iter().map(|(name, it)| (name.clone(), Some(it.clone()))).collect(),
+            spaces: self.durable.spaces.iter().map(|(name, it)| (name.clone(), Some(it.clone()))).collect(),
             ping_keys: self.durable.ping_keys.iter().map(|(label, it)| (label.clone(), Some(it.clone()))).collect(),
             alerts: self.durable.alerts.clone(),
             rounds: self.durable.rounds.clone(),

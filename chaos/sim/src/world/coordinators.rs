@@ -258,6 +258,7 @@ impl World {
         let holder = self.seats[seat].coordinator.holder.clone();
         self.note(|| format!("{holder} begins again: {why}"));
         self.seats[seat].coordinator.end();
+        self.seats[seat].coordinator.ledger.process_died();
         self.drop_link(Client::Seat(seat));
         self.seats[seat].life += 1;
         let at = self.soon(20, 200);

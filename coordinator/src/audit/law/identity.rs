@@ -124,14 +124,24 @@ fn is_alive(case: &Case<'_>, read: &Read<'_>) -> bool {
 }
 
 fn unexplained_lives(case: &Case<'_>) -> Vec<Violation> {
-    let firsts = case.reads().iter().filter(|read| read.entry.envelope.seq == 0);
-    let strange = firsts.filter(|read| match &read.fact {
-        // Where the state was set back, the life that follows may end before it has said anything.
-        Some(Fact::Agent(node, AgentFact::AgentStarted(body))) => {
-            body.cause == StartCause::Restarted && !case.is_set_back(node)
-        }
-        Some(Fact::Agent(..) | Fact::Coordinator(..)) | None => false,
-    });
+    let starts = || {
+        case.reads().iter().filter_map(|read| match &read.fact {
+            Some(Fact::Agent(node, AgentFact::AgentStarted(body))) => Some((read, node, body.cause)),
+            Some(Fact::Agent(..) | Fact::Coordinator(..)) | None => None,
+        })
+    };
+    // A life that goes on with what another one held says that first, and older starts may be among it.
+    let named: BTreeSet<Incarnation> = starts()
+        .filter(|(_, _, cause)| *cause != StartCause::Restarted)
+        .map(|(read, ..)| read.entry.envelope.incarnation)
+        .collect();
+    // Where the state was set back, the life that follows may end before it has said anything.
+    let strange = starts()
+        .filter(|(read, node, _)| {
+            let envelope = &read.entry.envelope;
+            envelope.seq == 0 && !named.contains(&envelope.incarnation) && !case.is_set_back(node)
+        })
+        .map(|(read, ..)| read);
     let say = |read: &Read<'_>| {
         let writer = &read.entry.envelope.writer;
         let what = format!("a new life of {writer}'s journal says that it goes on, and names no cause");

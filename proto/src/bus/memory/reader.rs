@@ -46,12 +46,13 @@ impl MemoryReader {
             Told::Refused(refusal) => return Told::Refused(refusal),
             Told::Unknown => return Told::Unknown,
         };
-        if *self.created.get_or_insert(log.created) != log.created {
+        if self.after > 0 && self.created.is_some_and(|known| known != log.created) {
             return Told::Refused(BusRefusal::LogReplaced);
         }
         if log.last_seq < self.after {
             return Told::Refused(BusRefusal::LogRewound { after: self.after, last_seq: log.last_seq });
         }
+        self.created = Some(log.created);
         if let Some(last_seq) = self.regrown() {
             return Told::Refused(BusRefusal::LogRewound { after: self.after, last_seq });
         }
