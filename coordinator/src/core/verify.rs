@@ -177,7 +177,8 @@ fn shared_out(mesh: &Mesh, now: Timestamp, repository: &RepositoryId, runs: &[&R
     shares
 }
 
-/// Until when the verdict waits for witnesses; `None` where every answer is here or none will come.
+/// Until when the verdict waits for witnesses, or for neighbours that may still show themselves before anybody is asked: who asks
+/// the first one he hears leaves out those who could have looked at that one's own run. `None` where nothing more will come.
 pub(super) fn waits_until(mesh: &Mesh, policy: &Policy, now: Timestamp, round: &Round) -> Option<Timestamp> {
     if round.asks.is_empty() && policy.wants_witness(&round.routine) {
         return witness_may_be_heard_until(mesh, now, round);

@@ -31,12 +31,12 @@ pub(super) fn look(mesh: &Mesh, policy: &Policy, now: Timestamp, id: RoundId) ->
         return at_deadline(mesh, policy, now, round);
     }
     if !is_over {
+        if let Some(until) = verify::waits_until(mesh, policy, now, round) {
+            return Look::wait(Some(until));
+        }
         let asks = verify::asks(mesh, policy, now, round);
         if !asks.is_empty() {
             return Look::decided(asks.into_iter().map(CoordinatorFact::from).collect(), None);
-        }
-        if let Some(until) = verify::waits_until(mesh, policy, now, round) {
-            return Look::wait(Some(until));
         }
     }
     let asks = if is_over { verify::asks(mesh, policy, now, round) } else { Vec::new() };

@@ -69,6 +69,11 @@ impl Mesh {
             for routine in routines.filter(|routine| !routine.open.is_empty()) {
                 self.agenda.mark(Matter::RoutineAlerts(routine.name.clone()));
             }
+            // It may be the last neighbour that a round waited for before it asks its witnesses.
+            let open = self.routines.values().flat_map(|routine| &routine.open);
+            let reported =
+                open.filter(|id| self.rounds.get(id).is_some_and(|round| round.counts.ended >= round.expected));
+            reported.for_each(|id| self.agenda.mark(Matter::Round(*id)));
             command::for_node(self, &node).into_iter().for_each(|id| self.agenda.mark(Matter::Command(id)));
         }
         if !was_heard || is_strange || self.index.alerts_about.contains_key(&Matter::NodeAlerts(node.clone())) {
