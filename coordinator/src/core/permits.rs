@@ -249,6 +249,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn is_away(&self, node: &NodeId) -> bool {
+        self.nodes_away.contains(node)
+    }
+
     /// Sets a node's runs aside, or takes them up again; `runs` are all that it has in the queue.
     pub(super) fn set_away<'a>(&mut self, node: &NodeId, away: bool, runs: impl Iterator<Item = &'a Run>) {
         let changed = if away { self.nodes_away.insert(node.clone()) } else { self.nodes_away.remove(node) };

@@ -40,7 +40,8 @@ impl Mesh {
         // it has something to command.
         self.process.is_outranked |= self.leads() && beat.epoch.is_some_and(|obeyed| obeyed > self.epoch());
         let before = self.live.get(&node);
-        let was_heard = before.is_some_and(|live| live.is_heard(now));
+        // By a clock that was wrong for a moment a node may have been set aside that never was silent.
+        let was_heard = before.is_some_and(|live| live.is_heard(now)) && !self.index.queue.is_away(&node);
         let was_paused = before.is_some_and(|live| live.paused.is_some());
         let live = next(before, beat, folded, policy, now);
         let is_newly_low = live.low_since.values().any(|since| *since == now);
