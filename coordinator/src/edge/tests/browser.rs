@@ -87,6 +87,7 @@ async fn every_page_is_whole_without_a_script_and_allows_nothing_from_elsewhere(
         ("/nodes/a", "Retire this node"),
         ("/routines", "nightly"),
         ("/routines/nightly", "Converges by"),
+        ("/routines/nightly", "every snapshot is kept"),
         ("/alerts", "failed/nightly/b"),
         ("/trends", "Growth of the destination"),
         ("/report", "Compliance"),

@@ -138,6 +138,7 @@ fn schedule(routine: &RoutineView, now: Timestamp) -> Markup {
                 dt { "Starts within" } dd { (lasting(routine.start_within_ms)) " of its slot" }
                 dt { "Ends within" } dd { (lasting(routine.finish_within_ms)) " of its slot; then the round is judged" }
                 dt { "Converges by" } dd { (round::rule(&routine.rule.to_string())) }
+                dt { "Retention" } dd { "every snapshot is kept: Landfall removes none" }
             }
             @if !routine.next_slots.is_empty() {
                 ol.steps.slots {
